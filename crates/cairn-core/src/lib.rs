@@ -5,6 +5,7 @@
 //! calling a function.
 
 pub mod error;
+pub mod filter;
 pub mod ids;
 pub mod limits;
 pub mod metric;
