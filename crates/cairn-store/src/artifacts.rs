@@ -1,0 +1,331 @@
+//! The artifact tree: files of runs and models, opened relative to a directory handle.
+//!
+//! Every path is an [`ArtifactPath`], and every file is opened below a handle of the tree's folder
+//! (cap-std), so that neither `..` nor a symbolic link leads out of it.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use cairn_core::ArtifactPath;
+use cap_std::{
+    ambient_authority,
+    fs::{Dir, DirBuilder, DirBuilderExt as _, File, OpenOptions, OpenOptionsExt as _},
+};
+
+use crate::{Result, StoreError, store::ARTIFACTS, tx::random_bytes};
+
+/// Where half-written uploads lie, beside the tree so that a rename publishes them.
+const UPLOADS: &str = ".cairn-uploads";
+
+/// A file or folder of the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The last part of its path.
+    pub name: String,
+    /// Whether it is a folder.
+    pub is_dir: bool,
+    /// Bytes; 0 for folders.
+    pub size_bytes: u64,
+    /// When it was last written, milliseconds since 1970, if the file system says.
+    pub modified: Option<i64>,
+}
+
+/// An open file of the tree.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// The file, at its start.
+    pub file: std::fs::File,
+    /// Its size when it was opened.
+    pub size_bytes: u64,
+    /// When it was last written, milliseconds since 1970.
+    pub modified: Option<i64>,
+}
+
+/// Where the files of a run or model are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// In the store's artifact tree, served over HTTP (`mlflow-artifacts:/…`).
+    Tree(ArtifactPath),
+    /// In the store's folder, but written by clients directly (a local path below it).
+    Folder(ArtifactPath),
+    /// Elsewhere: outside the store's folder, or on another machine.
+    Elsewhere(String),
+}
+
+/// The artifact tree of one store.
+#[derive(Debug, Clone)]
+pub struct ArtifactTree {
+    dir: Arc<PathBuf>,
+}
+
+impl ArtifactTree {
+    pub(crate) fn new(dir: PathBuf) -> Self {
+        Self { dir: Arc::new(dir) }
+    }
+
+    /// Where an artifact URI of this store's database points.
+    ///
+    /// Accepted as inside the store: `mlflow-artifacts:/path`, and absolute paths or `file:` URIs
+    /// below the store's folder. When the store was moved, an old absolute path is found again by
+    /// its part from `mlruns/` or `mlartifacts/` on.
+    pub fn locate(&self, uri: &str) -> Location {
+        let elsewhere = || Location::Elsewhere(uri.to_owned());
+        if let Some(rest) = uri.strip_prefix("mlflow-artifacts:") {
+            // `mlflow-artifacts:/x` and `mlflow-artifacts://host/x` both exist; only the first is ours.
+            let Some(path) = rest.strip_prefix('/').filter(|path| !path.starts_with('/')) else {
+                return elsewhere();
+            };
+            return ArtifactPath::parse(path.trim_end_matches('/'))
+                .map_or_else(|_| elsewhere(), Location::Tree);
+        }
+        let path = match uri.strip_prefix("file:") {
+            Some(rest) => {
+                let path = rest.strip_prefix("//").unwrap_or(rest);
+                percent_encoding::percent_decode_str(path).decode_utf8_lossy().into_owned()
+            }
+            None if uri.starts_with('/') => uri.to_owned(),
+            None => return elsewhere(),
+        };
+        if let Ok(below) = Path::new(&path).strip_prefix(self.dir.as_path())
+            && let Some(below) = below.to_str()
+            && let Ok(below) = ArtifactPath::parse(below.trim_end_matches('/'))
+        {
+            return Location::Folder(below);
+        }
+        for root in ["mlruns", ARTIFACTS] {
+            let Some(at) = path.rfind(&format!("/{root}/")) else { continue };
+            if let Ok(below) = ArtifactPath::parse(path[at + 1..].trim_end_matches('/'))
+                && self.dir.join(below.as_path()).exists()
+            {
+                return Location::Folder(below);
+            }
+        }
+        elsewhere()
+    }
+
+    /// Lists a folder of a location, folders and files mixed, sorted by name; empty when it is
+    /// missing or a file.
+    ///
+    /// Errors: [`StoreError::Invalid`] for places outside the store, [`StoreError::Io`].
+    pub fn list(&self, location: &Location, below: &ArtifactPath) -> Result<Vec<Entry>> {
+        let (root, path) = self.resolve(location, below)?;
+        let Some(root) = self.open_root(root, false)? else { return Ok(Vec::new()) };
+        let dir = match root.open_dir(path.as_path()) {
+            Ok(dir) => dir,
+            Err(error) if is_absent(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(self.io_error(&path, "read", error)),
+        };
+        let mut entries = Vec::new();
+        for entry in dir.entries().map_err(|error| self.io_error(&path, "read", error))? {
+            let entry = entry.map_err(|error| self.io_error(&path, "read", error))?;
+            // A link or a file that vanished meanwhile is not listed; links are never followed.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if !metadata.is_file() && !metadata.is_dir() {
+                continue;
+            }
+            entries.push(Entry {
+                name: entry.file_name().to_string_lossy().into_owned(),
+                is_dir: metadata.is_dir(),
+                size_bytes: if metadata.is_file() { metadata.len() } else { 0 },
+                modified: metadata.modified().ok().and_then(|time| unix_millis(time.into_std())),
+            });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    /// Opens a file for reading.
+    ///
+    /// Errors: [`StoreError::NotFound`] when there is no such file; [`StoreError::Invalid`] for a
+    /// folder, with MLflow's words.
+    pub fn open(&self, location: &Location, below: &ArtifactPath) -> Result<OpenFile> {
+        let (root, path) = self.resolve(location, below)?;
+        let missing = || StoreError::NotFound(format!("No such artifact: '{below}'"));
+        let root = self.open_root(root, false)?.ok_or_else(missing)?;
+        let file = match root.open(path.as_path()) {
+            Ok(file) => file,
+            Err(error) if is_absent(&error) => return Err(missing()),
+            // cap-std refuses links that lead out of the tree; that there is something is not told.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(missing()),
+            Err(error) => return Err(self.io_error(&path, "read", error)),
+        };
+        let metadata = file.metadata().map_err(|error| self.io_error(&path, "read", error))?;
+        if metadata.is_dir() {
+            return Err(StoreError::Invalid(cairn_core::Invalid::new(format!(
+                "Artifact path refers to a directory, not a file: '{below}'"
+            ))));
+        }
+        if !metadata.is_file() {
+            return Err(missing());
+        }
+        Ok(OpenFile {
+            size_bytes: metadata.len(),
+            modified: metadata.modified().ok().and_then(|time| unix_millis(time.into_std())),
+            file: file.into_std(),
+        })
+    }
+
+    /// Begins to write a file of the tree; nothing is seen of it before [`Upload::finish`].
+    pub fn upload(&self, path: &ArtifactPath) -> Result<Upload> {
+        if path.is_root() {
+            return Err(StoreError::Invalid(cairn_core::Invalid::new("Invalid path")));
+        }
+        let store = Dir::open_ambient_dir(self.dir.as_path(), ambient_authority())
+            .map_err(|error| self.io_error(path, "written", error))?;
+        ensure_dir(&store, Path::new(UPLOADS))
+            .map_err(|error| self.io_error(path, "written", error))?;
+        let name = random_bytes().iter().fold(String::new(), |mut name, byte| {
+            use std::fmt::Write as _;
+            let _ = write!(name, "{byte:02x}");
+            name
+        });
+        let temporary = PathBuf::from(UPLOADS).join(name);
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let file = store
+            .open_with(&temporary, &options)
+            .map_err(|error| self.io_error(path, "written", error))?;
+        Ok(Upload { tree: self.clone(), store, temporary, file: Some(file), path: path.clone() })
+    }
+
+    /// Removes a file, or a folder with all in it. Removing what is not there is a success.
+    pub fn delete(&self, path: &ArtifactPath) -> Result<()> {
+        if path.is_root() {
+            return Err(StoreError::Invalid(cairn_core::Invalid::new("Invalid path")));
+        }
+        let Some(root) = self.open_root(Root::Tree, false)? else { return Ok(()) };
+        let removed = match root.symlink_metadata(path.as_path()) {
+            Ok(metadata) if metadata.is_dir() => root.remove_dir_all(path.as_path()),
+            Ok(_) => root.remove_file(path.as_path()),
+            Err(error) => Err(error),
+        };
+        match removed {
+            Err(error) if !is_absent(&error) => Err(self.io_error(path, "removed", error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes uploads that a crash left behind; called when a server starts on the store.
+    pub fn discard_abandoned_uploads(&self) {
+        if let Ok(store) = Dir::open_ambient_dir(self.dir.as_path(), ambient_authority()) {
+            let _ = store.remove_dir_all(UPLOADS);
+        }
+    }
+
+    fn resolve(&self, location: &Location, below: &ArtifactPath) -> Result<(Root, ArtifactPath)> {
+        match location {
+            Location::Tree(path) => Ok((Root::Tree, path.join(below))),
+            Location::Folder(path) => Ok((Root::Store, path.join(below))),
+            Location::Elsewhere(uri) => {
+                Err(StoreError::Invalid(cairn_core::Invalid::new(format!(
+                    "These files lie outside the store, at {uri}."
+                ))))
+            }
+        }
+    }
+
+    fn open_root(&self, root: Root, create: bool) -> Result<Option<Dir>> {
+        let store = Dir::open_ambient_dir(self.dir.as_path(), ambient_authority())
+            .map_err(|error| self.io_error(&ArtifactPath::root(), "read", error))?;
+        if root == Root::Store {
+            return Ok(Some(store));
+        }
+        if create {
+            ensure_dir(&store, Path::new(ARTIFACTS))
+                .map_err(|error| self.io_error(&ArtifactPath::root(), "created", error))?;
+        }
+        match store.open_dir(ARTIFACTS) {
+            Ok(dir) => Ok(Some(dir)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.io_error(&ArtifactPath::root(), "read", error)),
+        }
+    }
+
+    fn io_error(&self, path: &ArtifactPath, action: &'static str, source: io::Error) -> StoreError {
+        if source.kind() == io::ErrorKind::StorageFull {
+            return StoreError::DiskFull { path: self.dir.as_path().to_owned() };
+        }
+        StoreError::Io { path: PathBuf::from(path.as_str()), action, source: Arc::new(source) }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Root {
+    Tree,
+    Store,
+}
+
+/// A file being written. Dropping it without [`Upload::finish`] leaves no trace.
+#[derive(Debug)]
+pub struct Upload {
+    tree: ArtifactTree,
+    store: Dir,
+    temporary: PathBuf,
+    file: Option<File>,
+    path: ArtifactPath,
+}
+
+impl Upload {
+    /// Appends bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        let file = self.file.as_mut().expect("present until finished");
+        file.write_all(bytes).map_err(|error| self.tree.io_error(&self.path, "written", error))
+    }
+
+    /// Publishes the file under its path, replacing a file that was there.
+    ///
+    /// The bytes and the name are on disk when this returns.
+    ///
+    /// Errors: [`StoreError::Invalid`] when the path is a folder, or lies below a file.
+    pub fn finish(mut self) -> Result<()> {
+        let tree = self.tree.clone();
+        let path = self.path.clone();
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::IsADirectory
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::DirectoryNotEmpty => StoreError::Invalid(cairn_core::Invalid::new(
+                format!("Cannot write '{path}': a folder or file of that name is in the way."),
+            )),
+            _ => tree.io_error(&path, "written", error),
+        };
+        let file = self.file.take().expect("present until finished");
+        file.sync_all().map_err(&failed)?;
+        drop(file);
+        let root = self.tree.open_root(Root::Tree, true)?.expect("made when missing");
+        let parent = self.path.parent().expect("the root is refused");
+        ensure_dir(&root, parent.as_path()).map_err(&failed)?;
+        self.store.rename(&self.temporary, &root, self.path.as_path()).map_err(&failed)?;
+        let folder = root.open_dir(parent.as_path()).map_err(&failed)?;
+        folder.into_std_file().sync_all().map_err(&failed)
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        // After a successful rename there is nothing of that name.
+        let _ = self.store.remove_file(&self.temporary);
+    }
+}
+
+/// Makes a folder and its parents, for the owner only.
+fn ensure_dir(dir: &Dir, path: &Path) -> io::Result<()> {
+    if path == Path::new(".") {
+        return Ok(());
+    }
+    let mut builder = DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    dir.create_dir_with(path, &builder)
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn unix_millis(time: std::time::SystemTime) -> Option<i64> {
+    let elapsed = time.duration_since(std::time::UNIX_EPOCH).ok()?;
+    i64::try_from(elapsed.as_millis()).ok()
+}

@@ -1,0 +1,163 @@
+//! The reader pool: read-only connections, made when needed, at most [`MAX`] of them.
+//!
+//! A pool of our own, because the ready-made ones open connections with one fixed set of flags,
+//! and a store on a read-only disk needs others.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, RwLock},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::{
+    Result, Shape, StoreError, schema,
+    tx::ReadTx,
+    writer::FileState,
+};
+
+/// Connections at most; each holds a few MB of page cache.
+const MAX: usize = 4;
+
+/// How a database file is opened for reading.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadTarget {
+    pub path: PathBuf,
+    /// The folder cannot be written and holds a file in WAL mode: SQLite may not use its lock file,
+    /// so the file is read as it is.
+    pub immutable: bool,
+}
+
+impl ReadTarget {
+    pub fn open(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(self.uri(), flags)?;
+        prepare(&connection)?;
+        connection.execute_batch("PRAGMA query_only = ON")?;
+        Ok(connection)
+    }
+
+    fn uri(&self) -> String {
+        use std::fmt::Write as _;
+        let mut uri = String::from("file:");
+        for byte in self.path.as_os_str().as_encoded_bytes() {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b'~' => {
+                    uri.push(char::from(*byte));
+                }
+                _ => {
+                    let _ = write!(uri, "%{byte:02x}");
+                }
+            }
+        }
+        if self.immutable {
+            uri.push_str("?immutable=1");
+        }
+        uri
+    }
+}
+
+/// Session settings that equal MLflow's, for every connection.
+pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(20))?;
+    connection.set_prepared_statement_cache_capacity(256);
+    rusqlite::vtab::array::load_module(connection)?;
+    connection.execute_batch(
+        "PRAGMA foreign_keys = ON; PRAGMA case_sensitive_like = ON; PRAGMA cache_size = -8000; \
+         PRAGMA temp_store = MEMORY;",
+    )
+}
+
+/// The pool. Waiting for a connection is bounded by the longest read.
+pub(crate) struct Readers {
+    target: ReadTarget,
+    state: Arc<RwLock<FileState>>,
+    pool: Mutex<Pool>,
+    returned: Condvar,
+}
+
+struct Pool {
+    idle: Vec<Connection>,
+    /// Connections that exist, idle or lent.
+    made: usize,
+}
+
+impl Readers {
+    pub fn new(target: ReadTarget, state: Arc<RwLock<FileState>>) -> Self {
+        Self {
+            target,
+            state,
+            pool: Mutex::new(Pool { idle: Vec::new(), made: 0 }),
+            returned: Condvar::new(),
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.target.path
+    }
+
+    /// Runs a closure on a consistent view of the file.
+    pub fn read<T>(&self, op: impl FnOnce(&ReadTx<'_>) -> Result<T>) -> Result<T> {
+        let lent = Lent { connection: Some(self.take()?), readers: self };
+        let connection = lent.connection.as_ref().expect("present until dropped");
+        let transaction = connection.unchecked_transaction()?;
+        let shape = self.shape_of(connection)?;
+        let outcome = op(&ReadTx { connection, shape: &shape });
+        // Nothing was written: ending by either word is the same.
+        transaction.rollback()?;
+        outcome
+    }
+
+    /// The shape in this transaction: the shared one, or read anew if another program migrated the
+    /// file and the writer has not noticed yet.
+    fn shape_of(&self, connection: &Connection) -> Result<Arc<Shape>> {
+        let known = self.state.read().expect("no holder of this lock panics").shape.clone();
+        if schema::schema_version(connection)? == known.schema_version {
+            return Ok(known);
+        }
+        match Shape::read(connection)? {
+            Ok(shape) => Ok(Arc::new(shape)),
+            Err(reason) => Err(StoreError::Corrupt(format!("MLflow's tables are gone: {reason}"))),
+        }
+    }
+
+    fn take(&self) -> Result<Connection> {
+        let mut pool = self.pool.lock().expect("no holder of this lock panics");
+        loop {
+            if let Some(connection) = pool.idle.pop() {
+                return Ok(connection);
+            }
+            if pool.made < MAX {
+                pool.made += 1;
+                drop(pool);
+                return self.target.open().map_err(|error| {
+                    self.pool.lock().expect("no holder of this lock panics").made -= 1;
+                    self.returned.notify_one();
+                    error.into()
+                });
+            }
+            pool = self.returned.wait(pool).expect("no holder of this lock panics");
+        }
+    }
+}
+
+/// Gives its connection back when dropped, also when the closure panics.
+struct Lent<'a> {
+    connection: Option<Connection>,
+    readers: &'a Readers,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let mut pool = self.readers.pool.lock().expect("no holder of this lock panics");
+        match self.connection.take() {
+            // An open transaction means that a panic or an error unwound through it.
+            Some(connection) if connection.is_autocommit() => pool.idle.push(connection),
+            _ => pool.made -= 1,
+        }
+        self.readers.returned.notify_one();
+    }
+}

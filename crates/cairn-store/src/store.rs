@@ -1,0 +1,399 @@
+//! Opening and creating stores, and the two ways into an open one.
+
+use std::{
+    fmt, fs, io,
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, RwLock},
+    thread,
+};
+
+use cairn_core::UnixMillis;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::{broadcast, oneshot};
+
+use crate::{
+    Change, ChangeSet, OpenError, ReadTx, Result, Shape, StoreError, WriteTx,
+    artifacts::ArtifactTree,
+    changes::ChangeFeed,
+    readers::{ReadTarget, Readers, prepare},
+    run_table::RunTables,
+    schema,
+    writer::{Answer, FileState, Request, Writer},
+};
+
+/// The name of MLflow's database in a store.
+pub const DATABASE: &str = "mlflow.db";
+/// The folder of the artifact tree in a store; the one that `mlflow server` uses by default.
+pub const ARTIFACTS: &str = "mlartifacts";
+/// Files up to this size are checked whole when opened, bytes.
+const CHECKED_WHOLE: u64 = 32 << 20;
+
+/// Whether a store may be made where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OpenOptions {
+    /// Only open what is there.
+    #[default]
+    Existing,
+    /// Make a store if the folder is missing or empty.
+    CreateInEmpty,
+    /// Make a store if the folder has no `mlflow.db`.
+    Create,
+}
+
+/// An open store. Clones share it; the last one closes it after what waits is written.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    database: PathBuf,
+    state: Arc<RwLock<FileState>>,
+    feed: ChangeFeed,
+    readers: Readers,
+    writer: Option<Writer>,
+    writer_thread: Mutex<Option<thread::JoinHandle<()>>>,
+    artifacts: ArtifactTree,
+    run_tables: RunTables,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("dir", &self.inner.dir).finish_non_exhaustive()
+    }
+}
+impl Store {
+    /// Opens the store in a folder, or the one that a database file lies in.
+    ///
+    /// A file made by someone else keeps its journal mode; a new one is in WAL. A file that may not
+    /// be written (unknown revision, read-only folder) opens for reading, with the reason in
+    /// [`Store::read_only`].
+    ///
+    /// Errors: see [`OpenError`]; whatever was there is untouched.
+    pub fn open(path: &Path, options: OpenOptions) -> Result<Self, OpenError> {
+        let path = std::path::absolute(path).map_err(|source| OpenError::Io {
+            path: path.to_owned(),
+            action: "found",
+            source,
+        })?;
+        let (dir, database) = locate(&path, options)?;
+        let is_new = match fs::metadata(&database) {
+            Ok(metadata) => metadata.len() == 0 && options != OpenOptions::Existing,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(source) => return Err(OpenError::Io { path: database, action: "read", source }),
+        };
+        if is_new {
+            create_database(&dir, &database)?;
+        }
+        let (read_only_disk, target) = inspect(&dir, &database)?;
+        let shape = check(&target)?;
+        let read_only = shape.why_read_only().or(read_only_disk);
+        let state = Arc::new(RwLock::new(FileState { shape: Arc::new(shape), read_only }));
+        let is_read_only = state.read().expect("just made").read_only.is_some();
+        let connection = if is_read_only { target.open() } else { open_for_writing(&database) }
+            .map_err(|error| OpenError::from_sqlite(database.clone(), error))?;
+        let feed = ChangeFeed::new();
+        let (writer, thread) =
+            Writer::start(connection, dir.clone(), state.clone(), feed.clone()).map_err(
+                |source| OpenError::Io { path: dir.clone(), action: "opened", source },
+            )?;
+        let artifacts = ArtifactTree::new(dir.clone());
+        let inner = Inner {
+            readers: Readers::new(target, state.clone()),
+            run_tables: RunTables::new(feed.subscribe()),
+            dir,
+            database,
+            state,
+            feed,
+            writer: Some(writer),
+            writer_thread: Mutex::new(Some(thread)),
+            artifacts,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// The database file.
+    pub fn database(&self) -> &Path {
+        &self.inner.database
+    }
+
+    /// The shape of the file now.
+    pub fn shape(&self) -> Arc<Shape> {
+        self.inner.state.read().expect("no holder of this lock panics").shape.clone()
+    }
+
+    /// Why the store can only be read; `None` if it can be written.
+    pub fn read_only(&self) -> Option<String> {
+        self.inner.state.read().expect("no holder of this lock panics").read_only.clone()
+    }
+
+    /// The artifact tree.
+    pub fn artifacts(&self) -> &ArtifactTree {
+        &self.inner.artifacts
+    }
+
+    /// The cached orders of runs for tables.
+    pub(crate) fn run_tables(&self) -> &RunTables {
+        &self.inner.run_tables
+    }
+
+    /// Tells of every change from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<ChangeSet>> {
+        self.inner.feed.subscribe()
+    }
+
+    /// Tells the feed of a change that is not in the database (files).
+    pub fn note_change(&self, change: Change) {
+        let mut changes = ChangeSet::default();
+        changes.add(change);
+        self.inner.feed.publish(changes);
+    }
+
+    /// Runs a closure on a consistent view of the file; blocks until a reader is free.
+    pub fn read_blocking<T>(&self, op: impl FnOnce(&ReadTx<'_>) -> Result<T>) -> Result<T> {
+        self.inner.readers.read(op)
+    }
+
+    /// Runs a closure on a consistent view of the file, off the async threads.
+    ///
+    /// Panics outside a tokio runtime.
+    pub async fn read<T, F>(&self, op: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&ReadTx<'_>) -> Result<T> + Send + 'static,
+    {
+        let store = self.clone();
+        tokio::task::spawn_blocking(move || store.read_blocking(op))
+            .await
+            .map_err(|_| StoreError::Closed)?
+    }
+
+    /// Queues a write, and answers after it was committed to disk.
+    ///
+    /// The closure runs on the writer thread, in a savepoint of its own: keep it short. If it
+    /// fails, nothing of it is kept.
+    pub async fn write<T, F>(&self, op: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut WriteTx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (request, answer) = request(op);
+        let writer = self.inner.writer.clone().ok_or(StoreError::Closed)?;
+        if let Err(request) = writer.try_send(request) {
+            // The queue is full: wait for room where waiting does no harm.
+            let sent = tokio::task::spawn_blocking(move || writer.send(request)).await;
+            sent.map_err(|_| StoreError::Closed)?;
+        }
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// [`Store::write`] for callers without a runtime.
+    pub fn write_blocking<T, F>(&self, op: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut WriteTx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (request, answer) = request(op);
+        self.inner.writer.clone().ok_or(StoreError::Closed)?.send(request);
+        answer.blocking_recv().map_err(|_| StoreError::Closed)?
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        drop(self.writer.take());
+        let thread = self.writer_thread.lock().ok().and_then(|mut slot| slot.take());
+        if let Some(thread) = thread
+            && thread.thread().id() != thread::current().id()
+        {
+            // What waits is written before the thread ends.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Ties a closure to a channel that gets its value after the commit, or its error.
+fn request<T, F>(op: F) -> (Request, oneshot::Receiver<Result<T>>)
+where
+    T: Send + 'static,
+    F: FnOnce(&mut WriteTx<'_>) -> Result<T> + Send + 'static,
+{
+    let (sender, receiver) = oneshot::channel();
+    let slot = Arc::new(Mutex::new(Some(sender)));
+    let failed = slot.clone();
+    let answer = move |slot: &Mutex<Option<oneshot::Sender<Result<T>>>>, outcome| {
+        if let Some(sender) = slot.lock().ok().and_then(|mut slot| slot.take()) {
+            // The asker may have gone away; the write stands all the same.
+            let _ = sender.send(outcome);
+        }
+    };
+    let request = Request {
+        work: Box::new(move |tx| {
+            let value = op(tx)?;
+            let done: Answer = Box::new(move || answer(&slot, Ok(value)));
+            Ok(done)
+        }),
+        fail: Box::new(move |error| answer(&failed, Err(error))),
+    };
+    (request, receiver)
+}
+
+/// The folder and the database file that a path means.
+fn locate(path: &Path, options: OpenOptions) -> Result<(PathBuf, PathBuf), OpenError> {
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if options == OpenOptions::Existing {
+                return Err(OpenError::Missing { path: path.to_owned() });
+            }
+            create_dir(path)?;
+            return Ok((path.to_owned(), path.join(DATABASE)));
+        }
+        Err(source) => {
+            return Err(OpenError::Io { path: path.to_owned(), action: "read", source });
+        }
+    };
+    if !metadata.is_dir() {
+        let dir = path.parent().unwrap_or(Path::new("/")).to_owned();
+        return Ok((dir, path.to_owned()));
+    }
+    let database = path.join(DATABASE);
+    if !database.exists() {
+        let is_empty = fs::read_dir(path)
+            .map_err(|source| OpenError::Io { path: path.to_owned(), action: "read", source })?
+            .next()
+            .is_none();
+        if options == OpenOptions::Existing
+            || (options == OpenOptions::CreateInEmpty && !is_empty)
+        {
+            return Err(OpenError::NoDatabase { path: path.to_owned() });
+        }
+    }
+    Ok((path.to_owned(), database))
+}
+
+fn create_dir(path: &Path) -> Result<(), OpenError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| io_error(path, "created", source))
+}
+
+/// Makes a store's database beside the final name and renames it, so that a half-made one is never
+/// seen.
+fn create_database(dir: &Path, database: &Path) -> Result<(), OpenError> {
+    let temporary = dir.join(format!(".{DATABASE}.new-{}", std::process::id()));
+    let discard = || {
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            let _ = fs::remove_file(with_suffix(&temporary, suffix));
+        }
+    };
+    discard();
+    let made = (|| {
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)
+            .map_err(|source| io_error(database, "created", source))?;
+        let sqlite = |error| OpenError::from_sqlite(database.to_owned(), error);
+        let mut connection = Connection::open(&temporary).map_err(sqlite)?;
+        connection.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;
+        schema::create(&mut connection, "mlflow-artifacts:/0", UnixMillis::now().0)
+            .map_err(sqlite)?;
+        // Last, so that closing the only connection leaves one complete file.
+        connection.execute_batch("PRAGMA journal_mode = WAL").map_err(sqlite)?;
+        connection.close().map_err(|(_, error)| sqlite(error))?;
+        fs::rename(&temporary, database).map_err(|source| io_error(database, "created", source))?;
+        let folder = fs::File::open(dir).map_err(|source| io_error(dir, "read", source))?;
+        folder.sync_all().map_err(|source| io_error(dir, "written", source))
+    })();
+    if made.is_err() {
+        discard();
+    }
+    made
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn io_error(path: &Path, action: &'static str, source: io::Error) -> OpenError {
+    if source.kind() == io::ErrorKind::StorageFull {
+        return OpenError::DiskFull { path: path.to_owned() };
+    }
+    OpenError::Io { path: path.to_owned(), action, source }
+}
+
+/// Why the disk forbids writing, and how to read the file all the same.
+fn inspect(dir: &Path, database: &Path) -> Result<(Option<String>, ReadTarget), OpenError> {
+    use rustix::fs::{Access, access};
+    access(database, Access::READ_OK).map_err(|error| OpenError::Io {
+        path: database.to_owned(),
+        action: "read",
+        source: error.into(),
+    })?;
+    let why = [(database, "the file"), (dir, "the folder")].into_iter().find_map(|(path, what)| {
+        let error = access(path, Access::WRITE_OK).err()?;
+        Some(format!("{what} {} cannot be written ({}).", path.display(), io::Error::from(error)))
+    });
+    let has_log = with_suffix(database, "-wal").exists();
+    let target = ReadTarget { path: database.to_owned(), immutable: false };
+    if why.is_some() && !has_log && access(dir, Access::WRITE_OK).is_err() {
+        return Ok((why, ReadTarget { immutable: true, ..target }));
+    }
+    Ok((why, target))
+}
+
+/// Reads the shape, and checks that the file is whole.
+fn check(target: &ReadTarget) -> Result<Shape, OpenError> {
+    let sqlite = |error| OpenError::from_sqlite(target.path.clone(), error);
+    let connection = target.open().map_err(sqlite)?;
+    let shape = Shape::read(&connection).map_err(sqlite)?.map_err(|reason| {
+        OpenError::NotMlflow { path: target.path.clone(), reason }
+    })?;
+    let size = fs::metadata(&target.path).map_or(0, |metadata| metadata.len());
+    let pages: u64 = connection
+        .query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| {
+            row.get::<_, i64>(0)
+        })
+        .map_err(sqlite)?
+        .unsigned_abs();
+    let has_log = with_suffix(&target.path, "-wal").exists();
+    if size < pages && !has_log {
+        return Err(OpenError::Corrupt {
+            path: target.path.clone(),
+            detail: format!("it is {size} bytes long, but its header says {pages}"),
+        });
+    }
+    if size <= CHECKED_WHOLE {
+        let finding: String = connection
+            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+            .map_err(sqlite)?;
+        if finding != "ok" {
+            return Err(OpenError::Corrupt { path: target.path.clone(), detail: finding });
+        }
+    }
+    Ok(shape)
+}
+
+fn open_for_writing(database: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database, flags)?;
+    prepare(&connection)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    // In rollback mode, EXTRA also syncs the folder after the journal is removed.
+    let synchronous = if mode.eq_ignore_ascii_case("wal") { "FULL" } else { "EXTRA" };
+    connection.execute_batch(&format!("PRAGMA synchronous = {synchronous}"))?;
+    Ok(connection)
+}

@@ -1,0 +1,244 @@
+//! The writer: one thread, one connection, many requests per commit.
+//!
+//! Requests wait in a bounded queue. The thread takes all that wait (up to [`BATCH_MAX`]), runs each
+//! in a savepoint of one transaction, commits once with `synchronous=FULL`, and only then answers
+//! them all. A request that fails rolls back alone. Between batches, and four times a second while
+//! idle, it looks whether another program changed the file.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::{
+        Arc, RwLock,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use cairn_core::UnixMillis;
+use rusqlite::Connection;
+
+use crate::{
+    Change, ChangeSet, Result, Shape, StoreError,
+    changes::ChangeFeed,
+    schema,
+    tx::{ReadTx, WriteTx},
+};
+
+/// Requests in one commit.
+const BATCH_MAX: usize = 1024;
+/// A batch stops growing after this, so that other programs get the lock.
+const BATCH_TIME: Duration = Duration::from_millis(100);
+/// Requests that may wait; more make their senders wait.
+const QUEUE: usize = 4096;
+/// How often an idle writer looks for changes by other programs.
+const WATCH: Duration = Duration::from_millis(250);
+
+/// A request: runs once inside a savepoint; the second closure answers with the outcome.
+pub(crate) struct Request {
+    /// Does the work. Its error rolls back its savepoint.
+    pub work: Box<dyn FnOnce(&mut WriteTx<'_>) -> Result<Answer> + Send>,
+    /// Told the outcome if the work never got to answer by itself (failure, commit error).
+    pub fail: Box<dyn FnOnce(StoreError) + Send>,
+}
+
+/// Sends a request's value to whoever waits; called after the commit.
+pub(crate) type Answer = Box<dyn FnOnce() + Send>;
+
+/// The shape of the file and why it may not be written, shared with readers.
+#[derive(Debug)]
+pub(crate) struct FileState {
+    pub shape: Arc<Shape>,
+    pub read_only: Option<String>,
+}
+
+/// The sending side.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    queue: SyncSender<Request>,
+}
+
+impl Writer {
+    /// Starts the thread. It ends when every sender is gone and the queue is empty.
+    pub fn start(
+        connection: Connection,
+        dir: PathBuf,
+        state: Arc<RwLock<FileState>>,
+        feed: ChangeFeed,
+    ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
+        let (queue, requests) = sync_channel(QUEUE);
+        let worker = Worker { connection, dir, state, feed, data_version: -1 };
+        let thread = thread::Builder::new()
+            .name("cairn-store-writer".into())
+            .spawn(move || worker.run(&requests))?;
+        Ok((Self { queue }, thread))
+    }
+
+    /// Queues a request, or gives it back while the queue is full.
+    pub fn try_send(&self, request: Request) -> Result<(), Request> {
+        match self.queue.try_send(request) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(request)) => Err(request),
+            Err(TrySendError::Disconnected(request)) => {
+                (request.fail)(StoreError::Closed);
+                Ok(())
+            }
+        }
+    }
+
+    /// Queues a request; waits while the queue is full.
+    pub fn send(&self, request: Request) {
+        if let Err(error) = self.queue.send(request) {
+            (error.0.fail)(StoreError::Closed);
+        }
+    }
+}
+
+/// Only the writer thread holds this.
+struct Worker {
+    connection: Connection,
+    dir: PathBuf,
+    state: Arc<RwLock<FileState>>,
+    feed: ChangeFeed,
+    /// SQLite's counter of commits by others, as last seen on this connection.
+    data_version: i64,
+}
+
+impl Worker {
+    fn run(mut self, requests: &Receiver<Request>) {
+        self.watch();
+        loop {
+            match requests.recv_timeout(WATCH) {
+                Ok(first) => self.batch(first, requests),
+                Err(RecvTimeoutError::Timeout) => self.watch(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        // Statistics for the query planner; failure costs only speed.
+        let _ = self.connection.execute_batch("PRAGMA analysis_limit=400; PRAGMA optimize;");
+    }
+
+    /// Notices commits by other programs.
+    fn watch(&mut self) {
+        let version =
+            self.connection.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0));
+        let Ok(version) = version else { return };
+        let is_first = self.data_version == -1;
+        if version != self.data_version {
+            self.data_version = version;
+            if !is_first {
+                self.refresh_shape();
+                let mut changes = ChangeSet::default();
+                changes.add(Change::Everything);
+                self.feed.publish(changes);
+            }
+        }
+    }
+
+    /// Reads the shape again if the schema changed since; a file that lost MLflow's tables keeps
+    /// its last shape, and its statements fail one by one.
+    fn refresh_shape(&self) -> Arc<Shape> {
+        let known = self.state.read().expect("no holder of this lock panics").shape.clone();
+        match schema::schema_version(&self.connection) {
+            Ok(version) if version != known.schema_version => {}
+            _ => return known,
+        }
+        let Ok(Ok(shape)) = Shape::read(&self.connection) else { return known };
+        let shape = Arc::new(shape);
+        let mut state = self.state.write().expect("no holder of this lock panics");
+        if state.read_only.is_none() {
+            state.read_only = shape.why_read_only();
+        }
+        state.shape = shape.clone();
+        shape
+    }
+
+    fn batch(&mut self, first: Request, requests: &Receiver<Request>) {
+        let read_only = self.state.read().expect("no holder of this lock panics").read_only.clone();
+        if let Some(reason) = read_only {
+            (first.fail)(StoreError::ReadOnly { path: self.dir.clone(), reason });
+            return;
+        }
+        self.watch();
+        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+            (first.fail)(StoreError::from(error).at(&self.dir));
+            return;
+        }
+        // Inside the transaction no other program can change the schema any more.
+        let shape = self.refresh_shape();
+        if let Some(reason) = shape.why_read_only() {
+            let _ = self.connection.execute_batch("ROLLBACK");
+            (first.fail)(StoreError::ReadOnly { path: self.dir.clone(), reason });
+            return;
+        }
+        let started = Instant::now();
+        let mut changes = ChangeSet::default();
+        let mut done: Vec<(Answer, Box<dyn FnOnce(StoreError) + Send>)> = Vec::new();
+        let mut next = Some(first);
+        while let Some(Request { work, fail }) = next.take() {
+            match self.one(work, &shape, &mut changes) {
+                Ok(answer) => done.push((answer, fail)),
+                Err(error) => {
+                    fail(error.at(&self.dir));
+                    // A full disk or an I/O error ends the whole transaction.
+                    if self.connection.is_autocommit() {
+                        return fail_all(done, &StoreError::DiskFull { path: self.dir.clone() });
+                    }
+                }
+            }
+            if done.len() < BATCH_MAX && started.elapsed() < BATCH_TIME {
+                next = requests.try_recv().ok();
+            }
+        }
+        match self.connection.execute_batch("COMMIT") {
+            Ok(()) => {
+                self.feed.publish(changes);
+                for (answer, _) in done {
+                    answer();
+                }
+            }
+            Err(error) => {
+                let _ = self.connection.execute_batch("ROLLBACK");
+                fail_all(done, &StoreError::from(error).at(&self.dir));
+            }
+        }
+    }
+
+    fn one(
+        &self,
+        work: Box<dyn FnOnce(&mut WriteTx<'_>) -> Result<Answer> + Send>,
+        shape: &Shape,
+        changes: &mut ChangeSet,
+    ) -> Result<Answer> {
+        self.connection.prepare_cached("SAVEPOINT request")?.execute([])?;
+        let mut own = ChangeSet::default();
+        let mut tx = WriteTx {
+            read: ReadTx { connection: &self.connection, shape },
+            changes: &mut own,
+            now: UnixMillis::now(),
+        };
+        // A fault of one request must not end the thread that serves all the others.
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut tx)))
+            .unwrap_or_else(|_| Err(StoreError::Closed));
+        match outcome {
+            Ok(answer) => {
+                self.connection.prepare_cached("RELEASE request")?.execute([])?;
+                changes.merge(&own);
+                Ok(answer)
+            }
+            Err(error) => {
+                if !self.connection.is_autocommit() {
+                    self.connection.execute_batch("ROLLBACK TO request; RELEASE request")?;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+fn fail_all(done: Vec<(Answer, Box<dyn FnOnce(StoreError) + Send>)>, error: &StoreError) {
+    for (_, fail) in done {
+        fail(error.clone());
+    }
+}
