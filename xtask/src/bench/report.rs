@@ -1,0 +1,139 @@
+//! Measured values beside what they must reach.
+
+use anyhow::{Result, bail};
+
+/// Which side of the target is good.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Good {
+    /// At least the target.
+    AtLeast,
+    /// Below the target.
+    Below,
+}
+
+struct Line {
+    what: String,
+    detail: String,
+    measured: f64,
+    unit: &'static str,
+    good: Good,
+    target: f64,
+}
+
+impl Line {
+    fn passes(&self) -> bool {
+        match self.good {
+            Good::AtLeast => self.measured >= self.target,
+            Good::Below => self.measured < self.target,
+        }
+    }
+}
+
+/// All lines of one bench, printed as they come and once more at the end.
+#[derive(Default)]
+pub struct Report {
+    lines: Vec<Line>,
+    failures: Vec<String>,
+}
+
+impl Report {
+    /// Adds a measured value and prints it.
+    pub fn add(
+        &mut self,
+        what: impl Into<String>,
+        measured: f64,
+        unit: &'static str,
+        good: Good,
+        target: f64,
+        detail: impl Into<String>,
+    ) {
+        let line = Line {
+            what: what.into(),
+            detail: detail.into(),
+            measured,
+            unit,
+            good,
+            target,
+        };
+        println!("  {}", text(&line));
+        self.lines.push(line);
+    }
+
+    /// Remembers a measurement that could not be taken. It counts as failed.
+    pub fn failed(&mut self, what: &str, error: &anyhow::Error) {
+        let line = format!("FAIL  {what}: not measured: {error:#}");
+        println!("  {line}");
+        self.failures.push(line);
+    }
+
+    /// Prints everything again, together; an error if any target was missed.
+    pub fn end(self) -> Result<()> {
+        println!("\nWhat Cairn must reach, and what was measured:");
+        for line in &self.lines {
+            println!("  {}", text(line));
+        }
+        for failure in &self.failures {
+            println!("  {failure}");
+        }
+        let missed = self.lines.iter().filter(|line| !line.passes()).count() + self.failures.len();
+        if missed > 0 {
+            bail!(
+                "{missed} of {} targets were not reached",
+                self.lines.len() + self.failures.len()
+            );
+        }
+        Ok(())
+    }
+}
+
+fn text(line: &Line) -> String {
+    let verdict = if line.passes() { "PASS" } else { "FAIL" };
+    let relation = match line.good {
+        Good::AtLeast => "≥",
+        Good::Below => "<",
+    };
+    format!(
+        "{verdict}  {:<44} {:>9} {} (target {relation} {} {}){}{}",
+        line.what,
+        number(line.measured),
+        line.unit,
+        number(line.target),
+        line.unit,
+        if line.detail.is_empty() { "" } else { "  " },
+        line.detail
+    )
+}
+
+/// A number with about three significant digits.
+pub fn number(value: f64) -> String {
+    match value.abs() {
+        size if size >= 100.0 => format!("{value:.0}"),
+        size if size >= 10.0 => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_reached_from_its_good_side_only() {
+        let check = |good, measured, expected: bool| {
+            let mut report = Report::default();
+            report.add("thing", measured, "ms", good, 10.0, "");
+            assert_eq!(report.end().is_ok(), expected, "{measured}");
+        };
+        check(Good::AtLeast, 10.0, true);
+        check(Good::AtLeast, 9.9, false);
+        check(Good::Below, 9.9, true);
+        check(Good::Below, 10.0, false);
+    }
+
+    #[test]
+    fn what_could_not_be_measured_has_failed() {
+        let mut report = Report::default();
+        report.failed("start", &anyhow::anyhow!("no window"));
+        assert!(report.end().is_err());
+    }
+}
