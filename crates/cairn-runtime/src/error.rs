@@ -1,0 +1,128 @@
+//! What can go wrong while something is made ready or run.
+
+use std::io;
+use std::path::PathBuf;
+
+/// This crate's results.
+pub type Result<T, E = RuntimeError> = std::result::Result<T, E>;
+
+/// A failure to make ready or to run something.
+///
+/// The text of each variant says what failed and for which thing; [`RuntimeError::hint`] says what
+/// to do, [`RuntimeError::detail`] holds the last lines of the tool concerned.
+#[derive(Debug, thiserror::Error)]
+pub enum RuntimeError {
+    /// Neither uv nor a Python to install it with is on this computer.
+    #[error("uv cannot be installed: no python3 was found on PATH")]
+    PythonMissing,
+
+    /// Python is there, but cannot make environments; Debian packs that part separately.
+    #[error("uv cannot be installed: {python} has no working venv module")]
+    VenvModuleMissing {
+        /// The Python that was asked.
+        python: PathBuf,
+        /// The last lines it printed.
+        detail: String,
+    },
+
+    /// A package index could not be reached.
+    #[error("{what} needs the network, and the package index did not answer")]
+    NetworkUnavailable {
+        /// What was being made, as the subject of a sentence.
+        what: String,
+        /// The last lines of the tool.
+        detail: String,
+    },
+
+    /// A tool that makes something ready ended with an error.
+    #[error("{what} failed ({exit})")]
+    ToolFailed {
+        /// What was being made, as the subject of a sentence.
+        what: String,
+        /// How the tool ended: `exit code 1`, `signal 9`.
+        exit: String,
+        /// The last lines of the tool.
+        detail: String,
+    },
+
+    /// The description of an environment or a process cannot be used at all.
+    #[error("{0}")]
+    InvalidSpec(String),
+
+    /// The program, or the folder to run it in, does not exist.
+    #[error("{program} cannot be started in {folder}: {source}")]
+    CannotStart {
+        /// The program, as it was asked for.
+        program: String,
+        /// The folder it was to run in.
+        folder: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+
+    /// A file or folder of Cairn's own could not be written or read.
+    #[error("{action} {path} failed: {source}", path = path.display())]
+    Io {
+        /// What was tried: `creating`, `renaming`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+
+    /// The cancellation token was used; nothing that was begun is still running.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl RuntimeError {
+    /// What the person can do about it; `None` when the text says all there is.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::PythonMissing => Some(
+                "Install Python 3 (Debian and Ubuntu: python3 and python3-venv) or uv, then try again.",
+            ),
+            Self::VenvModuleMissing { .. } => Some(
+                "Install the missing part (Debian and Ubuntu: python3-venv) or uv, then try again.",
+            ),
+            Self::NetworkUnavailable { .. } => Some(
+                "Check the network connection and proxy settings, then try again. What was downloaded so far is kept.",
+            ),
+            Self::ToolFailed { .. } => {
+                Some("Read the last lines below; the first line with \"error\" names the cause.")
+            }
+            Self::CannotStart { .. } => {
+                Some("Check that the program and the folder exist and may be used.")
+            }
+            Self::Io { .. } => Some(
+                "Check that the folder can be written to and that the disk is not full, then try again.",
+            ),
+            Self::InvalidSpec(_) | Self::Cancelled => None,
+        }
+    }
+
+    /// The last lines of the tool that failed, or the system's answer, for a report.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::VenvModuleMissing { detail, .. }
+            | Self::NetworkUnavailable { detail, .. }
+            | Self::ToolFailed { detail, .. } => Some(detail.clone()),
+            Self::CannotStart { source, .. } | Self::Io { source, .. } => Some(source.to_string()),
+            Self::PythonMissing | Self::InvalidSpec(_) | Self::Cancelled => None,
+        }
+    }
+
+    /// For `map_err` on file operations.
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
