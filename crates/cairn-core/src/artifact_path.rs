@@ -54,6 +54,7 @@ impl ArtifactPath {
     }
 
     /// The path below this one.
+    #[must_use]
     pub fn join(&self, below: &Self) -> Self {
         match (self.0.as_str(), below.0.as_str()) {
             ("", _) => below.clone(),

@@ -2,11 +2,22 @@
 //! model versions and logged models.
 //!
 //! [`tree`] is what a filter means; whoever asks a database builds its query from it, with bound
-//! values only.
+//! values only. [`tokens`] cuts a text for colouring and never fails; [`parse`] and [`parse_order`]
+//! check everything that can be checked without data.
 
+mod lexer;
+mod order;
+mod parser;
+mod rules;
 pub mod tree;
 
+pub use lexer::{Token, TokenKind, tokens};
+pub use order::{MAX_ORDER_KEYS, logged_model_order_field, parse_order};
+pub use parser::{MAX_CLAUSES, MAX_FILTER_BYTES, parse};
 pub use tree::{
     Comparison, DatasetAttribute, Entity, ExperimentAttribute, Expr, Field, LoggedModelAttribute,
     ModelVersionAttribute, Op, OrderItem, RegisteredModelAttribute, RunAttribute, Value,
 };
+
+#[cfg(test)]
+mod tests;

@@ -105,7 +105,8 @@ pub enum DatasetAttribute {
 pub enum ExperimentAttribute {
     /// Text.
     Name,
-    /// Text in the filter although the column is a number; takes `IN` and `NOT IN`.
+    /// Text in the filter although the column is a number: always the digits of an `i64`. Takes
+    /// `=`, `!=`, `IN` and `NOT IN` only.
     ExperimentId,
     /// Whole number, milliseconds since 1970.
     CreationTime,
@@ -127,7 +128,7 @@ pub enum RegisteredModelAttribute {
 pub enum ModelVersionAttribute {
     /// Text, the registered model's name; takes `IN` and `NOT IN`.
     Name,
-    /// Whole number.
+    /// Whole number; in the tree always [`Value::Integer`], also where it was written in quotes.
     VersionNumber,
     /// Text; takes `IN` and `NOT IN`. Only in filters.
     RunId,
@@ -148,13 +149,14 @@ pub enum LoggedModelAttribute {
     ModelId,
     /// Text.
     ModelType,
-    /// Text in the filter, one of `PENDING`, `READY`, `UPLOAD_FAILED`; the column is a number.
+    /// Text in the filter: `PENDING`, `READY`, `UPLOAD_FAILED`, or a text that is no status and
+    /// equals none. The column is a number. Takes `=`, `!=`, `IN` and `NOT IN` only.
     Status,
     /// Text.
     StatusMessage,
     /// Text.
     SourceRunId,
-    /// Text in the filter although the column is a number.
+    /// Text in the filter, and not always digits, although the column is a number.
     ExperimentId,
     /// Text.
     LifecycleStage,
@@ -196,14 +198,55 @@ pub enum Op {
     IsNotNull,
 }
 
+impl Op {
+    /// The operator as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Eq => "=",
+            Self::Ne => "!=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Like => "LIKE",
+            Self::ILike => "ILIKE",
+            Self::In => "IN",
+            Self::NotIn => "NOT IN",
+            Self::IsNull => "IS NULL",
+            Self::IsNotNull => "IS NOT NULL",
+        }
+    }
+
+    /// The operator with a spelling in capitals and single spaces, or `None`.
+    pub(super) fn from_written(written: &str) -> Option<Self> {
+        [
+            Self::Eq,
+            Self::Ne,
+            Self::Gt,
+            Self::Ge,
+            Self::Lt,
+            Self::Le,
+            Self::Like,
+            Self::ILike,
+            Self::In,
+            Self::NotIn,
+            Self::IsNull,
+            Self::IsNotNull,
+        ]
+        .into_iter()
+        .find(|op| op.as_str() == written)
+    }
+}
+
 /// What a field is compared with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// A quoted text, without its quotes.
+    /// A text, without its quotes. What looks like an escape in it is none.
     Text(String),
     /// A whole number, exact.
     Integer(i64),
-    /// Any other number; finite.
+    /// Any other number: fractions, and what `i64` cannot hold. Never NaN; infinite where the digits
+    /// exceed the largest double.
     Number(f64),
     /// The texts of a list in parentheses, in their order.
     List(Vec<String>),
