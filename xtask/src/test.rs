@@ -6,7 +6,7 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -194,14 +194,21 @@ fn node_tests(workspace: &Workspace, name: &str) -> Result<Outcome> {
 fn test_environment(workspace: &Workspace, command: &mut Command) -> Result<()> {
     let cache = workspace.cache.join("tests");
     fs::create_dir_all(&cache)?;
+    let uv = setup::uv(workspace)?;
+    // Programs under test look for uv on PATH, as they do for a user.
+    let folders = uv.parent().map(Path::to_path_buf).into_iter();
+    let path = env::var_os("PATH").unwrap_or_default();
+    let path = env::join_paths(folders.chain(env::split_paths(&path)))
+        .context("a folder on PATH has a name that cannot stand there")?;
     command
+        .env("PATH", path)
         .env("CAIRN_BIN", workspace.built("debug", "cairn"))
         .env(
             "CAIRN_DESKTOP_BIN",
             workspace.built("debug", "cairn-desktop"),
         )
         .env("CAIRN_TEST_CACHE", cache)
-        .env("CAIRN_UV", setup::uv(workspace)?)
+        .env("CAIRN_UV", uv)
         .env("CAIRN_TAURI_DRIVER", setup::tauri_driver(workspace));
     Ok(())
 }
@@ -213,7 +220,7 @@ fn test_environment(workspace: &Workspace, command: &mut Command) -> Result<()> 
 pub fn python_environment(
     workspace: &Workspace,
     name: &str,
-    requirements: &std::path::Path,
+    requirements: &Path,
 ) -> Result<PathBuf> {
     let hash = Inputs::default().file(requirements)?.hash();
     let folder = workspace.cache.join("venvs").join(format!("{name}-{hash}"));

@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     fn check(name: &str, line: &str, expected: usize) {
-        let machine = ["/srv/cairn".to_owned(), "/root".to_owned()];
+        let machine = ["/srv/cairn".to_owned(), "/home/me".to_owned()];
         let remarks = remarks_on(name, line, &machine);
         assert_eq!(remarks.len(), expected, "{name}: {line}: {remarks:?}");
     }
@@ -121,8 +121,8 @@ mod tests {
     #[test]
     fn folders_of_this_machine_are_found_as_whole_paths_only() {
         check("a.md", "see /srv/cairn/ui", 1);
-        check("a.rs", "open(\"/root/x\")", 1);
-        check("a.rs", "artifact/root/x and {base}/root/x", 0);
+        check("a.rs", "open(\"/home/me/x\")", 1);
+        check("a.rs", "artifact/home/me/x and {base}/home/me/x", 0);
         check("a.rs", "/srv/cairns/ui", 0);
     }
 
