@@ -1,0 +1,2 @@
+/** Experiments: the places on the left. */
+export { default as ExperimentList } from "./ExperimentList.svelte";

@@ -1,0 +1,2 @@
+/** What a person chose to keep between starts. */
+export { default as ThemeMenu } from "./ThemeMenu.svelte";

@@ -1,0 +1,3 @@
+/** What the program tells by itself, and what it makes old. */
+export { provideLive, useLive } from "./context";
+export { Live } from "./live.svelte";

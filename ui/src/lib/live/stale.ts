@@ -1,0 +1,54 @@
+import type { LiveEvent } from "$lib/rpc/bindings/LiveEvent";
+
+type Changed = Extract<LiveEvent, { type: "changed" }>;
+
+/** Answers that no change of the store's data makes old. */
+const NOT_OF_THE_DATA = new Set(["app.info", "settings.get", "store.status", "jobs.list"]);
+
+/**
+ * Whether the answer kept under `key` is old after `change`. Keys are those of `rpc/queries`: the
+ * command's name, then what it was asked about.
+ */
+export function isStale(key: readonly unknown[], change: Changed): boolean {
+  const command = key[0];
+  if (typeof command !== "string" || NOT_OF_THE_DATA.has(command)) return false;
+  if (change.everything) return true;
+  const about = key[1];
+  switch (command) {
+    case "experiments.list":
+      return change.experiments || change.runs_in.length > 0;
+    case "runs.page":
+    case "runs.columns": {
+      const ids = property(about, "experimentIds");
+      return Array.isArray(ids) && ids.some((id) => change.runs_in.includes(String(id)));
+    }
+    case "run.get":
+      // A run shows the registered versions made from it, and its experiment's name.
+      return change.models || change.experiments || hasChanged(about, change, "facts", "metrics");
+    case "series.get":
+      return hasChanged(about, change, "metrics");
+    case "artifacts.list":
+    case "artifact.preview":
+      return hasChanged(about, change, "artifacts");
+    case "models.list":
+    case "model.get":
+      return change.models;
+    default:
+      return true;
+  }
+}
+
+function hasChanged(
+  about: unknown,
+  change: Changed,
+  ...what: ("facts" | "metrics" | "artifacts")[]
+): boolean {
+  const runId = property(about, "runId");
+  return change.runs.some((run) => run.run_id === runId && what.some((kind) => run[kind]));
+}
+
+function property(value: unknown, name: string): unknown {
+  return typeof value === "object" && value !== null
+    ? (value as Record<string, unknown>)[name]
+    : undefined;
+}

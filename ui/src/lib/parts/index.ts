@@ -1,0 +1,23 @@
+/** The design system: what every screen is made of. */
+export { default as Button } from "./Button.svelte";
+export { default as CopyButton } from "./CopyButton.svelte";
+export { default as Dialog } from "./Dialog.svelte";
+export { default as EmptyState } from "./EmptyState.svelte";
+export { default as ErrorPanel } from "./ErrorPanel.svelte";
+export { default as IconButton } from "./IconButton.svelte";
+export { default as Menu } from "./Menu.svelte";
+export { default as NumberText } from "./NumberText.svelte";
+export { default as ProgressBar } from "./ProgressBar.svelte";
+export { default as RunDuration } from "./RunDuration.svelte";
+export { default as Shortcut } from "./Shortcut.svelte";
+export { default as Skeleton } from "./Skeleton.svelte";
+export { default as StatusBadge } from "./StatusBadge.svelte";
+export { default as Tabs } from "./Tabs.svelte";
+export { default as TimeAgo } from "./TimeAgo.svelte";
+export { default as Tooltip } from "./Tooltip.svelte";
+export { default as Waiting } from "./Waiting.svelte";
+export { clock } from "./clock.svelte";
+export { copyText } from "./clipboard";
+export { type MenuEntry } from "./menu";
+export { statusWord } from "./status";
+export { toast } from "./toast";

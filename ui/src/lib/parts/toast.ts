@@ -1,0 +1,2 @@
+/** Short messages that go by themselves; they are also read aloud. */
+export { toast } from "svelte-sonner";
