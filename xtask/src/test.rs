@@ -107,18 +107,10 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 
     let mut steps = Steps::begin();
     setup::steps_for(workspace, Purpose::Tests, &mut steps)?;
-    let has_interface = steps.attempt("interface build", || ui::build(workspace));
-    let needs_build = chosen.iter().any(|part| part.needs_build);
-    let is_built = if !needs_build {
-        true
-    } else if has_interface {
-        steps.attempt("debug build of everything", || build(workspace))
+    let is_built = if chosen.iter().any(|part| part.needs_build) {
+        build_all(workspace, &mut steps)
     } else {
-        steps.not_possible(
-            "debug build of everything",
-            "the interface it embeds was not built",
-        );
-        false
+        true
     };
     for part in chosen {
         if part.needs_build && !is_built {
@@ -130,6 +122,16 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     steps.end()?;
     println!("\nAll tests passed.");
     Ok(())
+}
+
+/// Builds the interface, then everything that embeds or tests it. True if both were built.
+fn build_all(workspace: &Workspace, steps: &mut Steps) -> bool {
+    const RUST: &str = "debug build of everything";
+    if steps.attempt("interface build", || ui::build(workspace)) {
+        return steps.attempt(RUST, || build(workspace));
+    }
+    steps.not_possible(RUST, "the interface it embeds was not built");
+    false
 }
 
 fn build(workspace: &Workspace) -> Result<Outcome> {
