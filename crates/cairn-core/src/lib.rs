@@ -10,7 +10,9 @@ pub mod ids;
 pub mod limits;
 pub mod metric;
 pub mod artifact_path;
+pub mod names;
 pub mod run;
+pub mod series;
 pub mod time;
 
 pub use artifact_path::ArtifactPath;

@@ -1,0 +1,250 @@
+//! Metric series made small enough for a screen.
+
+/// Picks the points of a series that a chart of `max_columns` pixel columns must draw.
+///
+/// `steps` and `values` belong together by position and are ordered by step, ties by time; if one
+/// is longer, its surplus is ignored. The range of steps is cut into columns of equal width, and
+/// each column keeps the first of its smallest and the first of its largest finite values, so that
+/// a spike of a single step is never lost. The first and the last point always stay. A series whose
+/// steps are all equal (logged without a step) is cut by position instead.
+///
+/// Values that are not finite do not take part in smallest and largest. Each column keeps the first
+/// NaN, the first infinity and the first minus infinity it has, between the points they stood
+/// between, so that a chart can break its line and mark the place.
+///
+/// Answers positions in ascending order: all of them if they are no more than two for each column,
+/// otherwise at most `2 * max_columns` finite points and `3 * max_columns` others. Fewer than two
+/// columns count as two. Linear in the series; an unordered one is answered within the same bounds,
+/// but may lose its shape.
+pub fn reduce(steps: &[i64], values: &[f64], max_columns: usize) -> Vec<usize> {
+    let count = steps.len().min(values.len());
+    let max_columns = max_columns.max(2);
+    if count <= max_columns.saturating_mul(2) {
+        return (0..count).collect();
+    }
+    // The first and the last point come in addition: one column less makes room for them.
+    let cut = Cut::new(steps[0], steps[count - 1], count, max_columns - 1);
+    let mut kept = Vec::with_capacity(max_columns * 2);
+    kept.push(0);
+    let mut column = Column::default();
+    let mut column_at = 0;
+    for (at, (&step, &value)) in steps.iter().zip(values).enumerate() {
+        let column_of_point = cut.column(step, at);
+        if column_of_point > column_at {
+            column.drain_into(&mut kept);
+            column_at = column_of_point;
+        }
+        column.add(at, value);
+    }
+    column.drain_into(&mut kept);
+    if kept.last() != Some(&(count - 1)) {
+        kept.push(count - 1);
+    }
+    kept
+}
+
+/// Which column a point falls into.
+enum Cut {
+    BySteps { first: i128, width: i128, columns: i128 },
+    ByPosition { count: usize, columns: usize },
+}
+
+impl Cut {
+    fn new(first: i64, last: i64, count: usize, columns: usize) -> Self {
+        let (first, last) = (i128::from(first), i128::from(last));
+        if last > first {
+            Self::BySteps { first, width: last - first + 1, columns: columns as i128 }
+        } else {
+            Self::ByPosition { count, columns }
+        }
+    }
+
+    fn column(&self, step: i64, at: usize) -> usize {
+        match *self {
+            Self::BySteps { first, width, columns } => {
+                let column = (i128::from(step) - first) * columns / width;
+                column.clamp(0, columns - 1) as usize
+            }
+            // In 128 bits, since position times columns may exceed 64.
+            Self::ByPosition { count, columns } => {
+                (at as u128 * columns as u128 / count as u128) as usize
+            }
+        }
+    }
+}
+
+/// The positions that a column keeps so far.
+#[derive(Default)]
+struct Column {
+    smallest: Option<(usize, f64)>,
+    largest: Option<(usize, f64)>,
+    nan: Option<usize>,
+    infinity: Option<usize>,
+    minus_infinity: Option<usize>,
+}
+
+impl Column {
+    fn add(&mut self, at: usize, value: f64) {
+        if value.is_nan() {
+            self.nan.get_or_insert(at);
+        } else if value == f64::INFINITY {
+            self.infinity.get_or_insert(at);
+        } else if value == f64::NEG_INFINITY {
+            self.minus_infinity.get_or_insert(at);
+        } else {
+            if self.smallest.is_none_or(|(_, smallest)| value < smallest) {
+                self.smallest = Some((at, value));
+            }
+            if self.largest.is_none_or(|(_, largest)| value > largest) {
+                self.largest = Some((at, value));
+            }
+        }
+    }
+
+    /// Appends what the column keeps, in order and without what is there already; leaves it empty.
+    fn drain_into(&mut self, kept: &mut Vec<usize>) {
+        let column = std::mem::take(self);
+        let mut positions = [
+            column.smallest.map(|(at, _)| at),
+            column.largest.map(|(at, _)| at),
+            column.nan,
+            column.infinity,
+            column.minus_infinity,
+        ];
+        positions.sort_unstable();
+        for at in positions.into_iter().flatten() {
+            if kept.last() != Some(&at) {
+                kept.push(at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The kept values of a series whose steps count up from 0.
+    fn check(values: &[f64], max_columns: usize, expected: &[f64]) {
+        let steps: Vec<i64> = (0..values.len() as i64).collect();
+        let kept: Vec<_> =
+            reduce(&steps, values, max_columns).into_iter().map(|at| values[at]).collect();
+        assert_eq!(format!("{kept:?}"), format!("{expected:?}"));
+    }
+
+    #[test]
+    fn short_series_stay_whole() {
+        check(&[], 10, &[]);
+        check(&[1.0], 0, &[1.0]);
+        check(&[3.0, 1.0, f64::NAN, 2.0], 2, &[3.0, 1.0, f64::NAN, 2.0]);
+    }
+
+    #[test]
+    fn a_spike_of_one_step_stays() {
+        let mut values = vec![1.0; 1_000_000];
+        values[456_789] = 9.0;
+        values[456_791] = -9.0;
+        let steps: Vec<i64> = (0..1_000_000).collect();
+        let kept = reduce(&steps, &values, 500);
+        assert!(kept.contains(&456_789) && kept.contains(&456_791));
+        assert!(kept.len() <= 1_000, "{}", kept.len());
+    }
+
+    #[test]
+    fn what_is_not_finite_stays_between_its_neighbours() {
+        let (nan, infinity) = (f64::NAN, f64::INFINITY);
+        check(&[1.0, 2.0, nan, nan, 3.0, 4.0], 2, &[1.0, nan, 4.0]);
+        check(
+            &[1.0, 0.0, infinity, -infinity, 5.0, 4.0],
+            2,
+            &[1.0, 0.0, infinity, -infinity, 5.0, 4.0],
+        );
+        check(&[nan; 9], 2, &[nan, nan]);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_steps_not_as_points() {
+        // A hundred points at the start, then a few far away: each of these has its own column.
+        let steps: Vec<i64> = (0..100).chain([1_000, 2_000, 3_000]).collect();
+        let values: Vec<f64> = (0..103).map(f64::from).collect();
+        assert_eq!(reduce(&steps, &values, 5), [0, 99, 100, 101, 102]);
+    }
+
+    #[test]
+    fn equal_steps_are_cut_by_position() {
+        let values: Vec<f64> = (0..100).map(f64::from).collect();
+        assert_eq!(reduce(&[0; 100], &values, 3), [0, 49, 50, 99]);
+    }
+
+    #[test]
+    fn the_whole_range_of_steps_is_allowed() {
+        let steps = [i64::MIN, -1, 0, 1, 2, i64::MAX];
+        let values = [0.0, 5.0, 1.0, 2.0, -5.0, 0.0];
+        assert_eq!(reduce(&steps, &values, 2), [0, 1, 4, 5]);
+    }
+
+    fn any_value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            8 => -1e3_f64..1e3,
+            1 => Just(f64::NAN),
+            1 => prop::sample::select(vec![f64::INFINITY, f64::NEG_INFINITY, f64::MAX, -0.0]),
+        ]
+    }
+
+    /// Ordered steps with ties and jumps, and their values.
+    fn any_series() -> impl Strategy<Value = (Vec<i64>, Vec<f64>)> {
+        let gap = prop_oneof![4 => 0..3_i64, 1 => 0..1_000_000_i64, 1 => Just(i64::MAX / 200)];
+        (-1_000_i64..1_000, prop::collection::vec((gap, any_value()), 0..400)).prop_map(
+            |(first, points)| {
+                let mut step = first;
+                points
+                    .into_iter()
+                    .map(|(gap, value)| {
+                        step = step.saturating_add(gap);
+                        (step, value)
+                    })
+                    .unzip()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn order_ends_and_bounds_are_kept((steps, values) in any_series(), columns in 0..60_usize) {
+            let kept = reduce(&steps, &values, columns);
+            prop_assert!(kept.is_sorted_by(|a, b| a < b));
+            prop_assert_eq!(kept.first().copied(), (!steps.is_empty()).then_some(0));
+            prop_assert_eq!(kept.last().copied(), steps.len().checked_sub(1));
+            let finite = kept.iter().filter(|at| values[**at].is_finite()).count();
+            prop_assert!(finite <= 2 * columns.max(2));
+            prop_assert!(kept.len() - finite <= 3 * columns.max(2));
+        }
+
+        #[test]
+        fn no_spike_is_lost((steps, values) in any_series(), columns in 2..60_usize) {
+            let kept = reduce(&steps, &values, columns);
+            // No column is wider than this, wherever it begins.
+            let range = steps.first().zip(steps.last()).map_or(0, |(a, b)| b.abs_diff(*a));
+            let width = range / (columns as u64 - 1) + 1;
+            let is_near = |a: usize, b: usize| range == 0 || steps[a].abs_diff(steps[b]) <= width;
+            for (at, value) in values.iter().enumerate().filter(|(_, value)| value.is_finite()) {
+                let near = || kept.iter().filter(|k| is_near(**k, at) && values[**k].is_finite());
+                prop_assert!(near().any(|k| values[*k] >= *value), "{} is too low", at);
+                prop_assert!(near().any(|k| values[*k] <= *value), "{} is too high", at);
+            }
+        }
+
+        #[test]
+        fn unordered_steps_are_answered_within_bounds(
+            steps in prop::collection::vec(any::<i64>(), 0..300),
+            columns in 0..20_usize,
+        ) {
+            let values: Vec<f64> = steps.iter().map(|step| *step as f64).collect();
+            let kept = reduce(&steps, &values, columns);
+            prop_assert!(kept.is_sorted_by(|a, b| a < b));
+            prop_assert!(kept.len() <= 2 * columns.max(2));
+        }
+    }
+}
