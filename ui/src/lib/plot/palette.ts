@@ -1,0 +1,53 @@
+/**
+ * Series colours: eight hues that people with a colour-vision deficiency can tell apart, each with a
+ * value for light and for dark ground.
+ *
+ * They were searched for numerically in OKLab: the smallest distance between any two of them is as
+ * large as possible for normal sight and for simulated protanopia, deuteranopia and tritanopia at
+ * once, with at least 3:1 contrast to the ground. Green and teal are missing on purpose: they fall
+ * together with the yellows and violets, and the accent of the interface lives there.
+ */
+
+/** Ground that a colour is drawn on. */
+export type Ground = "light" | "dark";
+
+/** One hue of the palette: sRGB, as a canvas takes it. */
+export interface SeriesColor {
+  /** What a person would call it. */
+  readonly name: string;
+  /** On light ground. */
+  readonly light: string;
+  /** On dark ground. */
+  readonly dark: string;
+}
+
+/** The palette, in the order in which it is handed out. */
+export const SERIES_COLORS: readonly [SeriesColor, ...SeriesColor[]] = [
+  { name: "azure", light: "#2781ef", dark: "#8cc9fa" },
+  { name: "rust", light: "#920f01", dark: "#f06c4c" },
+  { name: "olive", light: "#998f27", dark: "#c2bf18" },
+  { name: "plum", light: "#673567", dark: "#af70a1" },
+  { name: "rose", light: "#c35e7f", dark: "#f197b4" },
+  { name: "navy", light: "#1b439a", dark: "#4281e5" },
+  { name: "umber", light: "#966030", dark: "#ffca87" },
+  { name: "violet", light: "#7b62a9", dark: "#a594fd" },
+];
+
+/**
+ * The colour of a run. The same run has the same colour on every screen, in every session and on
+ * every machine, whatever it is shown beside.
+ */
+export function seriesColor(runId: string, ground: Ground): string {
+  const color = SERIES_COLORS[hash(runId) % SERIES_COLORS.length] ?? SERIES_COLORS[0];
+  return color[ground];
+}
+
+/** FNV-1a over UTF-16 units, 32 bits: small, and even enough for run ids. */
+function hash(text: string): number {
+  let value = 0x811c9dc5;
+  for (let index = 0; index < text.length; index += 1) {
+    value ^= text.charCodeAt(index);
+    value = Math.imul(value, 0x01000193);
+  }
+  return value >>> 0;
+}

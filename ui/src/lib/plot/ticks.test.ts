@@ -1,0 +1,50 @@
+import { describe, expect, it } from "vitest";
+import { STEP_INCREMENTS, TIME_INCREMENTS, numberLabels, timeLabels } from "./ticks";
+
+describe("number labels", () => {
+  const check = (ticks: number[], increment: number, expected: string) =>
+    expect(numberLabels(ticks, increment).join(" ")).toBe(expected);
+
+  it("show as many decimals as tell the ticks apart", () => {
+    check([0, 1, 2], 1, "0 1 2");
+    check([0.5, 0.6, 0.7], 0.1, "0.5 0.6 0.7");
+    check([0.25, 0.5, 0.75, 1], 0.25, "0.25 0.50 0.75 1.00");
+    check([0.9995, 1, 1.0005], 0.0005, "0.9995 1.0000 1.0005");
+  });
+
+  it("hide what is only rounding of doubles", () => {
+    check([-0.2, -5.6e-17, 0.2], 0.2, "-0.2 0.0 0.2");
+    check([0.1 + 0.2], 0.1, "0.3");
+  });
+
+  it("use a unit only where nothing is lost", () => {
+    check([0, 5_000, 10_000], 5_000, "0 5k 10k");
+    check([12_340, 12_345], 5, "12,340 12,345");
+    check([0, 2_500, 5_000, 7_500], 2_500, "0 2,500 5,000 7,500");
+    check([0, 20_000_000], 20_000_000, "0 20M");
+  });
+
+  it("use powers of ten where digits would not fit", () => {
+    check([0, 1e-7, 2e-7], 1e-7, "0 1e-7 2e-7");
+    check([1e12, 1.5e12], 5e11, "1.0e12 1.5e12");
+  });
+});
+
+describe("time labels", () => {
+  it("count in the unit of the distance", () => {
+    expect(timeLabels([0, 0.5, 1], 0.5)).toEqual(["0", "0.5 s", "1.0 s"]);
+    expect(timeLabels([0, 30, 60], 30)).toEqual(["0", "30 s", "60 s"]);
+    expect(timeLabels([0, 300, 600], 300)).toEqual(["0", "5 m", "10 m"]);
+    expect(timeLabels([0, 3_600], 3_600)).toEqual(["0", "1 h"]);
+    expect(timeLabels([0, 172_800], 172_800)).toEqual(["0", "2 d"]);
+  });
+});
+
+describe("increments", () => {
+  it("ascend, and steps are whole", () => {
+    for (const increments of [STEP_INCREMENTS, TIME_INCREMENTS]) {
+      expect([...increments].sort((a, b) => a - b)).toEqual(increments);
+    }
+    expect(STEP_INCREMENTS.every(Number.isInteger)).toBe(true);
+  });
+});

@@ -1,0 +1,79 @@
+/** Where an axis has its ticks, and what stands at them. */
+
+/** Distances between ticks of whole steps, in steps. */
+export const STEP_INCREMENTS: readonly number[] = Array.from({ length: 15 }, (_, power) =>
+  [1, 2, 5].map((digit) => digit * 10 ** power),
+).flat();
+
+/** Distances between ticks of passing time, in seconds: what clocks and calendars count by. */
+export const TIME_INCREMENTS: readonly number[] = [
+  ...[-3, -2, -1].flatMap((power) => [1, 2, 5].map((digit) => digit * 10 ** power)),
+  ...[1, 2, 5, 10, 15, 30],
+  ...[1, 2, 5, 10, 15, 30].map((minutes) => minutes * 60),
+  ...[1, 2, 3, 6, 12].map((hours) => hours * 3_600),
+  ...[1, 2, 5, 10, 20, 50, 100].map((days) => days * 86_400),
+];
+
+/**
+ * Labels of the ticks of a plain axis, all with the same unit and digits, so that they differ exactly
+ * where the ticks do: `0.5 0.6`, `10k 20k`, `1e-7 2e-7`.
+ *
+ * `increment` is the distance between two ticks.
+ */
+export function numberLabels(ticks: readonly number[], increment: number): string[] {
+  const largest = Math.max(...ticks.map(Math.abs), increment);
+  if (largest === 0 || !Number.isFinite(largest)) return ticks.map(String);
+  if (largest >= 1e9 || increment < 1e-5) {
+    const digits = Math.max(0, exponentOf(largest) - exponentOf(increment));
+    return ticks.map((tick) =>
+      tick === 0 ? "0" : tick.toExponential(Math.min(digits, 15)).replace("e+", "e"),
+    );
+  }
+  for (const [unit, size] of [
+    ["M", 1e6],
+    ["k", 1e3],
+  ] as const) {
+    // A unit only where it leaves at most one decimal: 12,345 stays 12,345.
+    if (largest >= 10 * size && increment * 10 >= size) {
+      const decimals = decimalsOf(increment / size);
+      return ticks.map((tick) => (tick === 0 ? "0" : `${(tick / size).toFixed(decimals)}${unit}`));
+    }
+  }
+  const decimals = decimalsOf(increment);
+  return ticks.map((tick) => {
+    // A tick that is zero but for the rounding of doubles is zero.
+    const value = Math.abs(tick) < increment / 1e6 ? 0 : tick;
+    return value.toLocaleString("en", {
+      minimumFractionDigits: decimals,
+      maximumFractionDigits: decimals,
+    });
+  });
+}
+
+/** Labels of the ticks of an axis of passing time, in seconds: `30 s`, `5 m`, `2 h`, `1.5 s`. */
+export function timeLabels(ticks: readonly number[], increment: number): string[] {
+  const [unit, size] =
+    increment >= 86_400
+      ? (["d", 86_400] as const)
+      : increment >= 3_600
+        ? (["h", 3_600] as const)
+        : increment >= 60
+          ? (["m", 60] as const)
+          : (["s", 1] as const);
+  const decimals = decimalsOf(increment / size);
+  return ticks.map((tick) => (tick === 0 ? "0" : `${(tick / size).toFixed(decimals)} ${unit}`));
+}
+
+/** The power of ten of a positive number: 3 for 1,234 and -2 for 0.05. */
+function exponentOf(value: number): number {
+  return Math.floor(Math.log10(value) + 1e-9);
+}
+
+/** Decimals that a tick needs when ticks are this far apart. */
+function decimalsOf(increment: number): number {
+  for (let decimals = 0; decimals < 8; decimals += 1) {
+    const scaled = increment * 10 ** decimals;
+    if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * scaled) return decimals;
+  }
+  return 8;
+}
