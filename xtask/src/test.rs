@@ -74,7 +74,7 @@ const PARTS: &[Part] = &[
     },
 ];
 
-/// The longest that one step may take when nobody watches. The slowest takes a third of it.
+/// The longest that one step may take when nobody watches.
 const STEP_LIMIT_SECS: u64 = 20 * 60;
 
 /// Runs `cargo xtask test [--only NAME] [--list]`.

@@ -94,14 +94,8 @@ fn open_once(
         .arg("--store")
         .arg(store)
         .env("CAIRN_BENCH_START", "1");
-    // Settings and caches of its own: the measurement neither sees nor changes the user's.
-    for (variable, folder) in [
-        ("XDG_CONFIG_HOME", "config"),
-        ("XDG_DATA_HOME", "data"),
-        ("XDG_CACHE_HOME", "cache"),
-    ] {
-        command.env(variable, scratch.join("home").join(folder));
-    }
+    // Settings of its own: the measurement neither sees nor changes the user's.
+    command.env("CAIRN_HOME", scratch.join("home"));
     if let Some(display) = display {
         command.env("DISPLAY", &display.name);
     }
