@@ -37,6 +37,11 @@ pub fn check(workspace: &Workspace) -> Result<Outcome> {
         // A file that is not text has nothing to be read; a deleted one is git's affair.
         if let Ok(text) = fs::read_to_string(workspace.root.join(name)) {
             remarks.extend(remarks_on(name, &text, &machine));
+            if name.ends_with(".md") {
+                remarks.extend(dead_paths(name, &text, &|path| {
+                    workspace.root.join(path).exists()
+                }));
+            }
         }
     }
     if !remarks.is_empty() {
@@ -63,6 +68,33 @@ fn remarks_on(name: &str, text: &str, machine: &[String]) -> Vec<String> {
                 && !from.starts_with(registry)
             {
                 remark("a package from somewhere else than the public registry");
+            }
+        }
+    }
+    remarks
+}
+
+/// One line for each file of this checkout that a document names in backticks and that is not there.
+fn dead_paths(name: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
+    const ROOTS: [&str; 7] = [
+        "crates/",
+        "docs/",
+        "icons/",
+        "src-tauri/",
+        "tests/",
+        "ui/",
+        "xtask/",
+    ];
+    // What is built is not there in a fresh clone.
+    const BUILT: [&str; 2] = ["ui/build", "ui/node_modules"];
+    let mut remarks = Vec::new();
+    for (number, line) in text.lines().enumerate() {
+        for word in line.split('`').skip(1).step_by(2) {
+            let is_pattern = word.contains(|c: char| "*<>{}… ".contains(c));
+            let is_ours = ROOTS.iter().any(|root| word.starts_with(root))
+                && !BUILT.iter().any(|built| word.starts_with(built));
+            if is_ours && !is_pattern && !exists(word) {
+                remarks.push(format!("{name}:{}: {word} does not exist", number + 1));
             }
         }
     }
@@ -139,6 +171,23 @@ mod tests {
         check("a.rs", concat!("// TO", "DO: later"), 1);
         check("a.rs", concat!("// TO", "DO(ada): later"), 0);
         check("a.rs", "TODOS and MY_TODO_LIST", 0);
+    }
+
+    #[test]
+    fn documents_name_files_that_exist() {
+        let check = |line: &str, expected: usize| {
+            let exists = |path: &str| path == "crates/cairn-core/src/lib.rs";
+            assert_eq!(dead_paths("a.md", line, &exists).len(), expected, "{line}");
+        };
+        check("see `crates/cairn-core/src/lib.rs` and `crates/gone.rs`", 1);
+        check(
+            "`crates/<name>/tests/`, `ui/src/**/*.test.ts`, `ui/build`",
+            0,
+        );
+        check(
+            "crates/gone.rs outside of backticks, `other/gone.rs` elsewhere",
+            0,
+        );
     }
 
     #[test]
