@@ -37,7 +37,7 @@ pub fn check(workspace: &Workspace) -> Result<Outcome> {
         // A file that is not text has nothing to be read; a deleted one is git's affair.
         if let Ok(text) = fs::read_to_string(workspace.root.join(name)) {
             remarks.extend(remarks_on(name, &text, &machine));
-            if name.ends_with(".md") {
+            if Path::new(name).extension().is_some_and(|ext| ext == "md") {
                 remarks.extend(dead_paths(name, &text, &|path| {
                     workspace.root.join(path).exists()
                 }));
