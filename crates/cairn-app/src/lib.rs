@@ -1,3 +1,22 @@
 //! Everything that a window can ask of Cairn, declared once and carried by every host.
+//!
+//! Start reading at [`commands`]: the list of commands. A host (the Tauri window, the browser
+//! host) makes one [`App`], passes calls to [`commands::call`], and forwards [`App::listen`].
+//! What a host can do that this crate cannot (serving the MLflow port, native dialogs) it hands in
+//! as a [`Host`].
 
+pub mod app;
+mod artifacts;
+pub mod commands;
 pub mod dto;
+mod errors;
+mod experiments;
+mod jobs;
+mod live;
+mod models;
+mod runs;
+mod samples;
+mod settings;
+
+pub use app::{App, AppOptions, Host, PickKind};
+pub use artifacts::OpenedFile;

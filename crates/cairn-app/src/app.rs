@@ -1,0 +1,261 @@
+//! The application: which store is open, and what all windows share.
+
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Mutex, RwLock},
+};
+
+use cairn_store::{OpenOptions, Store};
+use tokio::sync::broadcast;
+
+use crate::{
+    artifacts::FileHandles,
+    dto::{AppInfo, CommandError, LiveEvent, ServerStatus, StoreStatus},
+    errors,
+    jobs::Jobs,
+    live,
+    settings::SettingsFile,
+};
+
+/// What a host can do that the application cannot.
+pub trait Host: Send + Sync + 'static {
+    /// Serves this store to MLflow clients from now on, or none.
+    fn serve(&self, store: Option<Store>);
+
+    /// Whether MLflow clients can reach the store, and where.
+    fn server_status(&self) -> ServerStatus;
+
+    /// Whether [`Host::pick`] opens the system's dialog.
+    fn has_native_dialogs(&self) -> bool {
+        false
+    }
+
+    /// Lets the person choose a path; `Ok(None)` when they chose none.
+    fn pick(&self, _kind: PickKind) -> Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+/// What a dialog lets one choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PickKind {
+    /// A folder.
+    Folder,
+    /// A database file.
+    File,
+}
+
+/// Where the application keeps its own things, and what it opens.
+#[derive(Debug, Clone)]
+pub struct AppOptions {
+    /// The folder of `settings.json`.
+    pub config_dir: PathBuf,
+    /// The folder of environments and of the default store.
+    pub data_dir: PathBuf,
+    /// The store to open; `None` opens the last one, or the default one.
+    pub store: Option<PathBuf>,
+}
+
+impl AppOptions {
+    /// The system's folders for this user, or those under `CAIRN_HOME` when it is set.
+    ///
+    /// Errors: the words for a person when the system names no home folder.
+    pub fn for_this_user(store: Option<PathBuf>) -> Result<Self, String> {
+        if let Some(home) = std::env::var_os("CAIRN_HOME").filter(|home| !home.is_empty()) {
+            let home = PathBuf::from(home);
+            return Ok(Self { config_dir: home.join("config"), data_dir: home.join("data"), store });
+        }
+        let dirs = directories::ProjectDirs::from("dev", "cairn", "Cairn").ok_or(
+            "There is no home folder for this user. Set CAIRN_HOME to a folder that Cairn may use.",
+        )?;
+        Ok(Self {
+            config_dir: dirs.config_dir().to_owned(),
+            data_dir: dirs.data_dir().to_owned(),
+            store,
+        })
+    }
+
+    /// Where a store is made when none was chosen.
+    pub fn default_store(&self) -> PathBuf {
+        self.data_dir.join("store")
+    }
+}
+
+/// The application. Clones share it.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub options: AppOptions,
+    pub host: Box<dyn Host>,
+    pub settings: Mutex<SettingsFile>,
+    pub store: RwLock<Option<Store>>,
+    pub live: broadcast::Sender<LiveEvent>,
+    pub jobs: Jobs,
+    pub files: FileHandles,
+}
+
+impl App {
+    /// Starts the application and opens its store; must be called in a tokio runtime.
+    ///
+    /// When the store cannot be opened the application starts all the same, without one;
+    /// `store.retry` tells why.
+    pub async fn start(options: AppOptions, host: Box<dyn Host>) -> Self {
+        let settings = SettingsFile::load(&options.config_dir);
+        let inner = Inner {
+            options,
+            host,
+            settings: Mutex::new(settings),
+            store: RwLock::new(None),
+            live: broadcast::channel(1024).0,
+            jobs: Jobs::default(),
+            files: FileHandles::default(),
+        };
+        let app = Self { inner: Arc::new(inner) };
+        if let Err(error) = app.retry().await {
+            tracing::warn!(message = %error.message, "no store could be opened at the start");
+        }
+        app
+    }
+
+    /// Live events from now on. Who lags misses events and must ask again for all that is shown.
+    pub fn listen(&self) -> broadcast::Receiver<LiveEvent> {
+        self.inner.live.subscribe()
+    }
+
+    /// The open store.
+    pub fn store(&self) -> Result<Store, CommandError> {
+        self.inner
+            .store
+            .read()
+            .expect("no holder of this lock panics")
+            .clone()
+            .ok_or_else(errors::no_store)
+    }
+
+    /// Cancels what runs and closes the store; what was acknowledged is on disk already.
+    pub async fn stop(&self) {
+        self.inner.jobs.cancel_all().await;
+        self.inner.host.serve(None);
+        self.inner.store.write().expect("no holder of this lock panics").take();
+    }
+
+    pub(crate) fn info(&self) -> AppInfo {
+        AppInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            has_native_dialogs: self.inner.host.has_native_dialogs(),
+            default_store: self.inner.options.default_store().display().to_string(),
+        }
+    }
+
+    /// Opens the store asked for at the start, the last one, or the default one, in this order.
+    pub(crate) async fn retry(&self) -> Result<StoreStatus, CommandError> {
+        let last = self.inner.settings.lock().expect("no holder of this lock panics");
+        let last = last.settings().recent_stores.first().map(PathBuf::from);
+        match (self.inner.options.store.clone(), last) {
+            (Some(path), _) => self.open(&path, OpenOptions::Create).await,
+            (None, Some(path)) => self.open(&path, OpenOptions::Existing).await,
+            (None, None) => self.open(&self.inner.options.default_store(), OpenOptions::Create).await,
+        }
+    }
+
+    /// Opens a store in place of the open one, which stays open if this fails.
+    pub(crate) async fn open(
+        &self,
+        path: &Path,
+        options: OpenOptions,
+    ) -> Result<StoreStatus, CommandError> {
+        let path = errors::expand_home(path);
+        let opened = tokio::task::spawn_blocking(move || Store::open(&path, options)).await;
+        let store = opened.map_err(errors::internal)?.map_err(errors::open_error)?;
+        live::follow(self, &store);
+        *self.inner.store.write().expect("no holder of this lock panics") = Some(store.clone());
+        self.inner.files.clear();
+        self.inner.host.serve(Some(store.clone()));
+        let path = if store.database().file_name().is_some_and(|name| name == "mlflow.db") {
+            store.dir()
+        } else {
+            store.database()
+        };
+        self.update_settings(|settings| {
+            let path = path.display().to_string();
+            settings.recent_stores.retain(|recent| *recent != path);
+            settings.recent_stores.insert(0, path);
+            settings.recent_stores.truncate(12);
+        });
+        let status = self.status_of(&store).await?;
+        self.tell(LiveEvent::Store { status: Some(status.clone()) });
+        Ok(status)
+    }
+
+    pub(crate) async fn status(&self) -> Result<Option<StoreStatus>, CommandError> {
+        let store = self.inner.store.read().expect("no holder of this lock panics").clone();
+        match store {
+            Some(store) => Ok(Some(self.status_of(&store).await?)),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn status_of(&self, store: &Store) -> Result<StoreStatus, CommandError> {
+        let (running_runs, has_runs) =
+            store.read(|tx| tx.run_activity()).await.map_err(errors::store_error)?;
+        let shape = store.shape();
+        Ok(StoreStatus {
+            path: store.dir().display().to_string(),
+            display_path: errors::shorten_home(store.dir()),
+            revision: shape.revision.clone(),
+            mlflow_release: shape.mlflow_release().map(str::to_owned),
+            read_only: store.read_only().map(|reason| {
+                let mut reason = reason;
+                if let Some(first) = reason.get_mut(0..1) {
+                    first.make_ascii_uppercase();
+                }
+                reason
+            }),
+            server: self.inner.host.server_status(),
+            running_runs,
+            has_runs,
+            disk_free_bytes: rustix::fs::statvfs(store.dir())
+                .ok()
+                .map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+        })
+    }
+
+    pub(crate) fn update_settings(&self, change: impl FnOnce(&mut crate::dto::Settings)) {
+        let mut file = self.inner.settings.lock().expect("no holder of this lock panics");
+        if file.update(change) {
+            self.tell(LiveEvent::Settings { settings: file.settings().clone() });
+        }
+    }
+
+    /// The settings now.
+    pub fn settings(&self) -> crate::dto::Settings {
+        self.inner.settings.lock().expect("no holder of this lock panics").settings().clone()
+    }
+
+    /// Remembers the port that MLflow clients know.
+    pub fn remember_port(&self, port: u16) {
+        self.update_settings(|settings| settings.port = Some(port));
+    }
+
+    pub(crate) fn tell(&self, event: LiveEvent) {
+        // No window listens while none is open.
+        let _ = self.inner.live.send(event);
+    }
+}
+
+/// The port that this user's MLflow clients know, before an [`App`] exists; made up at the first
+/// start, between 20000 and 29999, so that no two users of a machine are likely to share it.
+pub fn preferred_port(options: &AppOptions) -> u16 {
+    let file = SettingsFile::load(&options.config_dir);
+    file.settings().port.unwrap_or_else(|| {
+        let mut bytes = [0; 2];
+        // Without randomness every user gets the same port; the next one is taken then.
+        let _ = getrandom::fill(&mut bytes);
+        20_000 + u16::from_le_bytes(bytes) % 10_000
+    })
+}

@@ -1,0 +1,222 @@
+//! The command list: whatever a window can ask, each declared once.
+//!
+//! A host gets a name and JSON arguments and passes them to [`call`]. The list also makes
+//! `ui/src/lib/rpc/bindings/commands.ts`, so that the interface cannot ask for anything else.
+
+use std::path::Path;
+
+use cairn_store::OpenOptions;
+use serde::Deserialize;
+use serde_json::Value;
+use ts_rs::TS;
+
+use crate::{
+    app::{App, PickKind},
+    artifacts::{self, ArtifactRef},
+    dto::{
+        AppInfo, ArtifactEntry, ArtifactPreview, CommandError, ErrorCode, ExperimentSummary, Job,
+        RegisteredModelDetail, RegisteredModelSummary, RunColumns, RunDetail, RunsPage,
+        RunsPageRequest, Series, SeriesRequest, Settings, StoreStatus, Theme,
+    },
+    errors, experiments,
+    jobs::{self, JobRef},
+    models::{self, ModelRef},
+    runs::{self, ExperimentIds, RunRef},
+    samples,
+};
+
+/// No arguments.
+#[derive(Debug, Default, Deserialize, TS)]
+pub struct NoArgs {}
+
+/// Which colours.
+#[derive(Debug, Deserialize, TS)]
+#[ts(export)]
+pub struct ThemeChoice {
+    /// The colours.
+    pub theme: Theme,
+}
+
+/// Which store.
+#[derive(Debug, Deserialize, TS)]
+#[ts(export)]
+pub struct StorePath {
+    /// A folder or a database file; `~` is the person's home.
+    pub path: String,
+}
+
+/// What to choose.
+#[derive(Debug, Deserialize, TS)]
+#[ts(export)]
+pub struct StorePick {
+    /// A folder or a file.
+    pub kind: StorePickKind,
+}
+
+/// A folder or a file.
+#[derive(Debug, Clone, Copy, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(export)]
+pub enum StorePickKind {
+    /// A folder.
+    Folder,
+    /// An `mlflow.db`.
+    File,
+}
+
+macro_rules! commands {
+    ($($name:literal: $args:ty => $result:ty = $function:path;)*) => {
+        /// The names of all commands, in the order of the list.
+        pub const NAMES: &[&str] = &[$($name),*];
+
+        /// Runs a command: JSON arguments in, JSON answer out.
+        pub async fn call(app: &App, name: &str, args: Value) -> Result<Value, CommandError> {
+            match name {
+                $($name => {
+                    let args: $args = parse(name, args)?;
+                    let answer: $result = $function(app, args).await?;
+                    serde_json::to_value(answer).map_err(errors::internal)
+                })*
+                _ => Err(CommandError::new(
+                    ErrorCode::NotFound,
+                    format!("There is no command “{name}”"),
+                )),
+            }
+        }
+
+        /// Name, arguments and answer of every command, as TypeScript writes them.
+        #[cfg(test)]
+        fn signatures(config: &ts_rs::Config) -> Vec<(&'static str, String, String)> {
+            vec![$(($name, <$args as TS>::name(config), <$result as TS>::name(config))),*]
+        }
+    };
+}
+
+commands! {
+    "app.info": NoArgs => AppInfo = app_info;
+    "settings.get": NoArgs => Settings = settings_get;
+    "settings.set_theme": ThemeChoice => Settings = settings_set_theme;
+    "store.status": NoArgs => Option<StoreStatus> = store_status;
+    "store.open": StorePath => StoreStatus = store_open;
+    "store.pick": StorePick => Option<String> = store_pick;
+    "store.retry": NoArgs => StoreStatus = store_retry;
+    "experiments.list": NoArgs => Vec<ExperimentSummary> = experiments::list;
+    "runs.columns": ExperimentIds => RunColumns = runs::columns;
+    "runs.page": RunsPageRequest => RunsPage = runs::page;
+    "run.get": RunRef => RunDetail = runs::get;
+    "series.get": SeriesRequest => Series = runs::series;
+    "artifacts.list": ArtifactRef => Vec<ArtifactEntry> = artifacts::list;
+    "artifact.preview": ArtifactRef => ArtifactPreview = artifacts::preview;
+    "models.list": NoArgs => Vec<RegisteredModelSummary> = models::list;
+    "model.get": ModelRef => RegisteredModelDetail = models::get;
+    "samples.start": NoArgs => Job = samples::start;
+    "jobs.list": NoArgs => Vec<Job> = jobs::list;
+    "job.cancel": JobRef => Job = jobs::cancel;
+}
+
+fn parse<T: serde::de::DeserializeOwned>(name: &str, args: Value) -> Result<T, CommandError> {
+    let args = if args.is_null() { Value::Object(serde_json::Map::new()) } else { args };
+    serde_json::from_value(args).map_err(|error| {
+        CommandError::new(
+            ErrorCode::InvalidInput,
+            format!("The command “{name}” was called with wrong arguments: {error}"),
+        )
+    })
+}
+
+async fn app_info(app: &App, _: NoArgs) -> Result<AppInfo, CommandError> {
+    Ok(app.info())
+}
+
+async fn settings_get(app: &App, _: NoArgs) -> Result<Settings, CommandError> {
+    Ok(app.settings())
+}
+
+async fn settings_set_theme(app: &App, args: ThemeChoice) -> Result<Settings, CommandError> {
+    app.update_settings(|settings| settings.theme = args.theme);
+    Ok(app.settings())
+}
+
+async fn store_status(app: &App, _: NoArgs) -> Result<Option<StoreStatus>, CommandError> {
+    app.status().await
+}
+
+async fn store_open(app: &App, args: StorePath) -> Result<StoreStatus, CommandError> {
+    if args.path.trim().is_empty() {
+        return Err(CommandError::new(ErrorCode::InvalidInput, "No path was given")
+            .with_hint("Give the path of a folder or of an mlflow.db."));
+    }
+    app.open(Path::new(args.path.trim()), OpenOptions::CreateInEmpty).await
+}
+
+async fn store_pick(app: &App, args: StorePick) -> Result<Option<String>, CommandError> {
+    if !app.inner.host.has_native_dialogs() {
+        return Err(CommandError::new(
+            ErrorCode::Unsupported,
+            "The system's dialogs cannot be opened from a browser",
+        )
+        .with_hint("Type the path instead."));
+    }
+    let kind = match args.kind {
+        StorePickKind::Folder => PickKind::Folder,
+        StorePickKind::File => PickKind::File,
+    };
+    Ok(app.inner.host.pick(kind).await.map(|path| path.display().to_string()))
+}
+
+async fn store_retry(app: &App, _: NoArgs) -> Result<StoreStatus, CommandError> {
+    app.retry().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, fmt::Write as _};
+
+    use super::*;
+
+    /// Writes `commands.ts` beside the types that ts-rs exports in the same run.
+    #[test]
+    fn export_bindings_commands() {
+        let Some(folder) = std::env::var_os("TS_RS_EXPORT_DIR") else { return };
+        let text = typescript();
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(Path::new(&folder).join("commands.ts"), text).unwrap();
+    }
+
+    #[test]
+    fn every_command_is_in_the_typescript_map() {
+        let text = typescript();
+        for name in NAMES {
+            assert!(text.contains(&format!("\"{name}\": {{ args: ")), "{name}");
+        }
+    }
+
+    fn typescript() -> String {
+        let config = ts_rs::Config::new().with_large_int("number");
+        let signatures = signatures(&config);
+        let mut imports = BTreeSet::new();
+        let mut map = String::new();
+        for (name, args, result) in signatures {
+            let args = if args == "NoArgs" { "Record<string, never>".to_owned() } else { args };
+            for word in [&args, &result].into_iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric())) {
+                let is_type = word.starts_with(|c: char| c.is_ascii_uppercase());
+                if is_type && !["Array", "Record"].contains(&word) {
+                    imports.insert(word.to_owned());
+                }
+            }
+            let _ = writeln!(map, "  \"{name}\": {{ args: {args}; result: {result} }};");
+        }
+        let mut text = String::from(
+            "// Generated by `cargo xtask codegen` from the command list in cairn-app. Do not edit.\n",
+        );
+        for name in imports {
+            let _ = writeln!(text, "import type {{ {name} }} from \"./{name}\";");
+        }
+        let _ = write!(
+            text,
+            "\n/** Every command that a window can call: its arguments and its answer. */\n\
+             export interface Commands {{\n{map}}}\n"
+        );
+        text
+    }
+}

@@ -1,0 +1,417 @@
+//! The run table, one run, and its series.
+
+use cairn_core::{
+    ExperimentId, Invalid, LifecycleStage, RunId, filter, filter::Entity, series as reduction,
+};
+use cairn_store::{
+    metrics::SeriesRow,
+    run_table::{TableColumn, TableQuery, TableRow},
+    runs::{Run, RunInfo},
+};
+use serde::Deserialize;
+use ts_rs::TS;
+
+use crate::{
+    app::App,
+    dto::{
+        Cell, ColumnRef, CommandError, DatasetUse, KeyValue, LoggedModelSummary, MetricSummary,
+        ModelVersionRef, Number, RunColumns, RunDetail, RunLink, RunRow, RunSource, RunStatus,
+        RunsPage, RunsPageRequest, Series, SeriesRequest,
+    },
+    errors,
+};
+
+/// Rows in one slice at most.
+const MAX_ROWS: u32 = 500;
+/// Metric, parameter and tag columns in one slice at most.
+const MAX_COLUMNS: usize = 200;
+/// Characters of a parameter or tag in a cell.
+const CELL_CHARS: usize = 500;
+/// Nested runs that a run's page lists.
+const MAX_CHILDREN: usize = 1_000;
+
+const SOURCE_NAME: &str = "mlflow.source.name";
+const SOURCE_TYPE: &str = "mlflow.source.type";
+const USER: &str = "mlflow.user";
+const PARENT: &str = "mlflow.parentRunId";
+
+/// Whose runs.
+#[derive(Debug, Deserialize, TS)]
+#[ts(export)]
+pub struct ExperimentIds {
+    /// Strings of digits.
+    pub experiment_ids: Vec<String>,
+}
+
+/// Which run.
+#[derive(Debug, Deserialize, TS)]
+#[ts(export)]
+pub struct RunRef {
+    /// 32 hexadecimal digits.
+    pub run_id: String,
+}
+
+pub(crate) async fn columns(app: &App, args: ExperimentIds) -> Result<RunColumns, CommandError> {
+    let store = app.store()?;
+    let experiments = parse_experiments(&args.experiment_ids)?;
+    let keys = blocking(move || store.run_keys(&experiments)).await?;
+    let mut tags = keys.tags.clone();
+    // A stable sort: MLflow's own go last, each part stays sorted.
+    tags.sort_by_key(|tag| tag.starts_with("mlflow."));
+    Ok(RunColumns { metrics: keys.metrics.clone(), params: keys.params.clone(), tags })
+}
+
+pub(crate) async fn page(app: &App, args: RunsPageRequest) -> Result<RunsPage, CommandError> {
+    let store = app.store()?;
+    let experiment_ids = parse_experiments(&args.experiment_ids)?;
+    let filter_text = args.filter.trim().to_owned();
+    let parsed = filter::parse(Entity::Runs, &filter_text).map_err(|error| {
+        // The place is told for the text as it was sent.
+        let skipped = args.filter.len() - args.filter.trim_start().len();
+        let shifted = Invalid {
+            span: error.span.map(|span| cairn_core::Span {
+                start: span.start + skipped,
+                end: span.end + skipped,
+            }),
+            ..error
+        };
+        errors::invalid_filter(&args.filter, shifted)
+    })?;
+    if args.columns.len() > MAX_COLUMNS {
+        return Err(errors::invalid(Invalid::new(format!(
+            "A slice has at most {MAX_COLUMNS} columns; {} were asked for.",
+            args.columns.len()
+        ))));
+    }
+    let (column, ascending) = match &args.order {
+        Some(order) => (table_column(&order.column), order.ascending),
+        None => (TableColumn::Start, false),
+    };
+    let query = TableQuery {
+        experiment_ids,
+        filter_text,
+        filter: parsed,
+        column,
+        ascending,
+        deleted: args.deleted,
+    };
+    let mut wanted: Vec<TableColumn> = args.columns.iter().map(table_column).collect();
+    wanted.extend([SOURCE_NAME, SOURCE_TYPE, USER, PARENT].map(|tag| TableColumn::Tag(tag.into())));
+    let limit = args.limit.min(MAX_ROWS) as usize;
+    let offset = args.offset;
+    let page =
+        blocking(move || store.run_table_page(&query, offset as usize, limit, &wanted)).await?;
+    Ok(RunsPage {
+        total: page.total,
+        unfiltered_total: page.unfiltered_total,
+        offset,
+        rows: page.rows.into_iter().map(|row| run_row(row, &args.columns)).collect(),
+    })
+}
+
+pub(crate) async fn get(app: &App, args: RunRef) -> Result<RunDetail, CommandError> {
+    let store = app.store()?;
+    let id = parse_run(&args.run_id)?;
+    store
+        .read(move |tx| {
+            let run = tx.run(&id)?;
+            let experiment = tx.experiment(run.info.experiment_id)?;
+            let parent = tag(&run, PARENT).and_then(|parent| parent.parse::<RunId>().ok());
+            let parent = parent.and_then(|parent| tx.run_info(&parent).ok()).map(|info| link(&info));
+            let children = tx.child_runs(&id, MAX_CHILDREN)?.iter().map(link).collect();
+            let models = run
+                .outputs
+                .models
+                .iter()
+                .filter_map(|output| tx.logged_model(&output.model_id, true).ok())
+                .map(|model| {
+                    let versions = model
+                        .tags
+                        .iter()
+                        .find(|tag| tag.key == "mlflow.modelVersions")
+                        .map(|tag| registered_versions(&tag.value))
+                        .unwrap_or_default();
+                    LoggedModelSummary {
+                        model_id: model.model_id.to_string(),
+                        name: model.name,
+                        status: model.status.as_str().to_owned(),
+                        versions,
+                    }
+                })
+                .collect();
+            Ok(detail(run, experiment.name, parent, children, models))
+        })
+        .await
+        .map_err(errors::store_error)
+}
+
+pub(crate) async fn series(app: &App, args: SeriesRequest) -> Result<Series, CommandError> {
+    let store = app.store()?;
+    let id = parse_run(&args.run_id)?;
+    let width = args.width_px.clamp(1, 10_000) as usize;
+    store
+        .read(move |tx| {
+            let file = tx.shape().schema_version();
+            let after = args.after.as_deref().map(parse_cursor);
+            // After a migration the rows have other numbers: begin again.
+            let (after_row, restarted) = match after {
+                Some(Some((version, row))) if version == file => (row, false),
+                Some(_) => (i64::MIN, true),
+                None => (i64::MIN, false),
+            };
+            let rows = tx.metric_series(&id, &args.metric_key, after_row)?;
+            let last = rows.iter().map(|row| row.row_id).max();
+            let last = last.or((after_row != i64::MIN).then_some(after_row));
+            let is_whole = after_row == i64::MIN;
+            let kept = if is_whole { reduced(&rows, width) } else { None };
+            let picked: Vec<&SeriesRow> = match &kept {
+                Some(kept) => kept.iter().map(|index| &rows[*index]).collect(),
+                None => rows.iter().collect(),
+            };
+            Ok(Series {
+                steps: picked.iter().map(|row| row.step).collect(),
+                timestamps: picked.iter().map(|row| row.timestamp).collect(),
+                values: picked.iter().map(|row| row.value.unclamped().into()).collect(),
+                total_points: if is_whole {
+                    rows.len() as u64
+                } else {
+                    tx.metric_count(&id, &args.metric_key)?
+                },
+                is_reduced: kept.is_some(),
+                cursor: last.map(|row| format!("{file}.{row}")),
+                restarted,
+            })
+        })
+        .await
+        .map_err(errors::store_error)
+}
+
+/// The rows that a chart of this width shows, or `None` if it shows them all.
+fn reduced(rows: &[SeriesRow], width: usize) -> Option<Vec<usize>> {
+    if rows.len() <= 2 * width {
+        return None;
+    }
+    let steps: Vec<i64> = rows.iter().map(|row| row.step).collect();
+    let values: Vec<f64> = rows.iter().map(|row| row.value.unclamped()).collect();
+    Some(reduction::reduce(&steps, &values, width))
+}
+
+fn parse_cursor(text: &str) -> Option<(i64, i64)> {
+    let (version, row) = text.split_once('.')?;
+    Some((version.parse().ok()?, row.parse().ok()?))
+}
+
+fn run_row(row: TableRow, columns: &[ColumnRef]) -> RunRow {
+    let text = |key: &str| row.tags.get(key).filter(|text| !text.is_empty()).cloned();
+    let cells = columns
+        .iter()
+        .map(|column| match column {
+            ColumnRef::Metric(key) => {
+                row.metrics.get(key).map(|value| Cell::Metric(value.unclamped().into()))
+            }
+            ColumnRef::Param(key) => row.params.get(key).map(|text| Cell::Text(shorten(text))),
+            ColumnRef::Tag(key) => row.tags.get(key).map(|text| Cell::Text(shorten(text))),
+            _ => None,
+        })
+        .collect();
+    RunRow {
+        run_id: row.info.run_id.to_string(),
+        experiment_id: row.info.experiment_id.to_string(),
+        status: status(&row.info),
+        start_time: started(&row.info),
+        end_time: row.info.end_time,
+        user: text(USER).or_else(|| user(&row.info)),
+        source: RunSource { name: text(SOURCE_NAME), kind: text(SOURCE_TYPE) },
+        parent_run_id: text(PARENT),
+        name: row.info.run_name.clone(),
+        cells,
+    }
+}
+
+fn detail(
+    run: Run,
+    experiment_name: String,
+    parent: Option<RunLink>,
+    children: Vec<RunLink>,
+    models: Vec<LoggedModelSummary>,
+) -> RunDetail {
+    let text = |key: &str| tag(&run, key).filter(|text| !text.is_empty()).map(str::to_owned);
+    let mut params: Vec<_> = run
+        .params
+        .iter()
+        .map(|param| KeyValue { key: param.key.clone(), value: param.value.clone() })
+        .collect();
+    params.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut metrics: Vec<_> = run
+        .metrics
+        .iter()
+        .map(|point| MetricSummary {
+            key: point.key.clone(),
+            last: Number::from(point.value.unclamped()),
+            step: point.step,
+            timestamp: point.timestamp,
+        })
+        .collect();
+    metrics.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut tags: Vec<_> = run
+        .tags
+        .iter()
+        .map(|tag| KeyValue { key: tag.key.clone(), value: tag.value.clone() })
+        .collect();
+    tags.sort_by(|a, b| {
+        (a.key.starts_with("mlflow."), &a.key).cmp(&(b.key.starts_with("mlflow."), &b.key))
+    });
+    let datasets = run
+        .inputs
+        .datasets
+        .iter()
+        .map(|input| {
+            let context = input.tags.iter().find(|tag| tag.key == "mlflow.data.context");
+            DatasetUse {
+                name: input.dataset.name.clone(),
+                digest: input.dataset.digest.clone(),
+                context: context.map(|tag| tag.value.clone()),
+                source_type: input.dataset.source_type.clone(),
+                source: input.dataset.source.clone(),
+                schema: input.dataset.schema.clone(),
+                profile: input.dataset.profile.clone(),
+            }
+        })
+        .collect();
+    RunDetail {
+        run_id: run.info.run_id.to_string(),
+        experiment_id: run.info.experiment_id.to_string(),
+        experiment_name,
+        name: run.info.run_name.clone(),
+        status: status(&run.info),
+        deleted: run.info.lifecycle_stage == LifecycleStage::Deleted,
+        start_time: started(&run.info),
+        end_time: run.info.end_time,
+        user: text(USER).or_else(|| user(&run.info)),
+        source: RunSource { name: text(SOURCE_NAME), kind: text(SOURCE_TYPE) },
+        git_commit: text("mlflow.source.git.commit"),
+        description: text("mlflow.note.content"),
+        artifact_uri: Some(run.info.artifact_uri.clone()).filter(|uri| !uri.is_empty()),
+        params,
+        metrics,
+        tags,
+        datasets,
+        models,
+        parent,
+        children,
+    }
+}
+
+/// The versions named by the tag `mlflow.modelVersions` (a JSON list; each may stand twice, once
+/// with a number and once with a text, as the client writes it).
+fn registered_versions(tag: &str) -> Vec<ModelVersionRef> {
+    let Ok(serde_json::Value::Array(entries)) = serde_json::from_str(tag) else {
+        return Vec::new();
+    };
+    let mut versions: Vec<ModelVersionRef> = Vec::new();
+    for entry in entries {
+        let version = match &entry["version"] {
+            serde_json::Value::String(text) => text.parse().ok(),
+            other => other.as_u64().and_then(|number| u32::try_from(number).ok()),
+        };
+        if let (Some(name), Some(version)) = (entry["name"].as_str(), version) {
+            let reference = ModelVersionRef { name: name.to_owned(), version };
+            if !versions.contains(&reference) {
+                versions.push(reference);
+            }
+        }
+    }
+    versions
+}
+
+fn tag<'a>(run: &'a Run, key: &str) -> Option<&'a str> {
+    run.tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str())
+}
+
+fn user(info: &RunInfo) -> Option<String> {
+    Some(info.user_id.clone()).filter(|user| !user.is_empty())
+}
+
+/// Start time; 0 is what MLflow stores when the client sent none.
+fn started(info: &RunInfo) -> Option<i64> {
+    info.start_time.filter(|start| *start != 0)
+}
+
+pub(crate) fn status(info: &RunInfo) -> RunStatus {
+    match info.status {
+        cairn_core::RunStatus::Running => RunStatus::Running,
+        cairn_core::RunStatus::Scheduled => RunStatus::Scheduled,
+        cairn_core::RunStatus::Finished => RunStatus::Finished,
+        cairn_core::RunStatus::Failed => RunStatus::Failed,
+        cairn_core::RunStatus::Killed => RunStatus::Killed,
+    }
+}
+
+pub(crate) fn link(info: &RunInfo) -> RunLink {
+    RunLink {
+        run_id: info.run_id.to_string(),
+        experiment_id: info.experiment_id.to_string(),
+        name: info.run_name.clone(),
+        status: status(info),
+    }
+}
+
+fn table_column(column: &ColumnRef) -> TableColumn {
+    match column.clone() {
+        ColumnRef::Name => TableColumn::Name,
+        ColumnRef::Status => TableColumn::Status,
+        ColumnRef::Start => TableColumn::Start,
+        ColumnRef::Duration => TableColumn::Duration,
+        ColumnRef::Source => TableColumn::Source,
+        ColumnRef::User => TableColumn::User,
+        ColumnRef::Param(key) => TableColumn::Param(key),
+        ColumnRef::Metric(key) => TableColumn::Metric(key),
+        ColumnRef::Tag(key) => TableColumn::Tag(key),
+    }
+}
+
+fn shorten(text: &str) -> String {
+    match text.char_indices().nth(CELL_CHARS) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+fn parse_experiments(ids: &[String]) -> Result<Vec<ExperimentId>, CommandError> {
+    ids.iter().map(|id| id.parse().map_err(errors::invalid)).collect()
+}
+
+pub(crate) fn parse_run(id: &str) -> Result<RunId, CommandError> {
+    id.parse().map_err(errors::invalid)
+}
+
+/// Runs a blocking question to the store off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    op: impl FnOnce() -> cairn_store::Result<T> + Send + 'static,
+) -> Result<T, CommandError> {
+    tokio::task::spawn_blocking(op)
+        .await
+        .map_err(errors::internal)?
+        .map_err(errors::store_error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_written_twice_are_listed_once() {
+        let tag = r#"[{"name": "churn", "version": 1}, {"name": "churn", "version": "1"},
+                      {"name": "churn", "version": 2}, {"broken": true}]"#;
+        let versions = registered_versions(tag);
+        assert_eq!(versions.iter().map(|version| version.version).collect::<Vec<_>>(), [1, 2]);
+        assert!(registered_versions("not json").is_empty());
+    }
+
+    #[test]
+    fn long_cells_are_cut_at_a_character() {
+        let cell = shorten(&"é".repeat(600));
+        assert_eq!(cell.chars().count(), 501);
+        assert!(cell.ends_with('…'));
+    }
+}

@@ -1,0 +1,82 @@
+//! *Log sample runs*: small real models, trained by a real MLflow client.
+
+use cairn_runtime::{
+    Environment, OutputEvent, Process, ToolFolders, Uv,
+    samples::{self, SampleProgress},
+};
+
+use crate::{
+    app::App,
+    commands::NoArgs,
+    dto::{CommandError, ErrorCode, Job, ServerStatus},
+    errors::runtime_error,
+    jobs::{JobHandle, Jobs, progress_of},
+};
+
+const TITLE: &str = "Log sample runs";
+
+pub(crate) async fn start(app: &App, _: NoArgs) -> Result<Job, CommandError> {
+    let store = app.store()?;
+    if let Some(reason) = store.read_only() {
+        return Err(CommandError::new(
+            ErrorCode::ReadOnly,
+            format!("Sample runs cannot be logged: the store is open for reading only: {reason}"),
+        ));
+    }
+    let tracking_uri = match app.inner.host.server_status() {
+        ServerStatus::Listening { tracking_uri, .. } => tracking_uri,
+        ServerStatus::Off { reason } => {
+            return Err(CommandError::new(
+                ErrorCode::InvalidInput,
+                "Sample runs need the address for MLflow clients, which is off",
+            )
+            .with_hint(reason));
+        }
+    };
+    let data_dir = app.inner.options.data_dir.clone();
+    Jobs::start(app, TITLE, |job| async move {
+        train(&job, &data_dir, &tracking_uri).await
+    })
+}
+
+async fn train(
+    job: &JobHandle,
+    data_dir: &std::path::Path,
+    tracking_uri: &str,
+) -> Result<(), CommandError> {
+    let failed = |error: cairn_runtime::RuntimeError| runtime_error(&error);
+    let progress = progress_of(job);
+    job.step("Looking for uv, which makes Python environments", None);
+    let folders = ToolFolders::from_environment(data_dir);
+    let uv = Uv::find_or_install(&folders, &*progress, &job.cancel).await.map_err(failed)?;
+    job.step("Making a Python environment with MLflow and scikit-learn", None);
+    let root = data_dir.join("environments");
+    let environment =
+        Environment::ensure(&uv, &samples::environment_spec(), &root, &*progress, &job.cancel)
+            .await
+            .map_err(failed)?;
+    job.step("Starting the training", Some(0.0));
+    let work_dir = data_dir.join("samples");
+    let spec = samples::prepare(&environment, &work_dir, tracking_uri).await.map_err(failed)?;
+    let mut process = Process::spawn(&spec, &job.cancel).map_err(failed)?;
+    while let Some(event) = process.next_output().await {
+        if let OutputEvent::Line(line) = event {
+            match SampleProgress::parse(&line.text) {
+                Some(told) => job.step(told.step, Some(told.fraction)),
+                None => job.log(&line.text),
+            }
+        }
+    }
+    let exit = process.wait().await;
+    if exit.was_cancelled {
+        return Err(CommandError::new(ErrorCode::Cancelled, "Stopped"));
+    }
+    if !exit.is_success() {
+        return Err(CommandError::new(
+            ErrorCode::Internal,
+            format!("The sample training ended early: {exit}"),
+        )
+        .with_hint("Its last lines say why. What it logged before is kept."));
+    }
+    Ok(())
+}
