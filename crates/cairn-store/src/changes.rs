@@ -5,6 +5,8 @@ use std::{collections::HashMap, sync::Arc};
 use cairn_core::{ExperimentId, RunId};
 use tokio::sync::broadcast;
 
+use crate::run_table::Versions;
+
 /// Which facts of a run changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RunFacets {
@@ -135,21 +137,26 @@ impl ChangeSet {
 
 /// Sends change sets to all who listen; those who lag are told so by the channel.
 #[derive(Debug, Clone)]
-pub(crate) struct ChangeFeed(broadcast::Sender<Arc<ChangeSet>>);
+pub(crate) struct ChangeFeed {
+    sender: broadcast::Sender<Arc<ChangeSet>>,
+    /// Raised before anyone is told, so that who asks next sees no outdated list.
+    versions: Arc<Versions>,
+}
 
 impl ChangeFeed {
-    pub(crate) fn new() -> Self {
-        Self(broadcast::channel(256).0)
+    pub(crate) fn new(versions: Arc<Versions>) -> Self {
+        Self { sender: broadcast::channel(256).0, versions }
     }
 
     pub(crate) fn publish(&self, changes: ChangeSet) {
         if !changes.is_empty() {
+            self.versions.raise(&changes);
             // No listener is no error: the headless server has none.
-            let _ = self.0.send(Arc::new(changes));
+            let _ = self.sender.send(Arc::new(changes));
         }
     }
 
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<ChangeSet>> {
-        self.0.subscribe()
+        self.sender.subscribe()
     }
 }

@@ -1,1 +1,256 @@
-//! inputs
+//! What runs read and made: datasets and logged models.
+
+use cairn_core::{Invalid, LoggedModelId, RunId, limits};
+use rusqlite::{OptionalExtension as _, params};
+
+use crate::{
+    Change, ReadTx, Result, RunFacets, StoreError, WriteTx,
+    experiments::Tag,
+    tx::random_bytes,
+};
+
+/// A dataset, named by experiment, name and digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset {
+    /// Its name.
+    pub name: String,
+    /// Its digest.
+    pub digest: String,
+    /// Kind of source: `http`, `local`, `code` …
+    pub source_type: String,
+    /// The source, JSON text.
+    pub source: String,
+    /// The columns, JSON text.
+    pub schema: Option<String>,
+    /// The sizes, JSON text.
+    pub profile: Option<String>,
+}
+
+/// A dataset that a run read, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetInput {
+    /// Tags of the reading; `mlflow.data.context` says what for.
+    pub tags: Vec<Tag>,
+    /// What was read.
+    pub dataset: Dataset,
+}
+
+/// What a run read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunInputs {
+    /// Datasets, in order of logging.
+    pub datasets: Vec<DatasetInput>,
+    /// Logged models.
+    pub models: Vec<LoggedModelId>,
+}
+
+/// A logged model that a run made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelOutput {
+    /// Which model.
+    pub model_id: LoggedModelId,
+    /// At which step.
+    pub step: i64,
+}
+
+/// What a run made.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunOutputs {
+    /// Logged models.
+    pub models: Vec<ModelOutput>,
+}
+
+impl ReadTx<'_> {
+    /// What a run read; empty in files that have no tables for it.
+    pub fn run_inputs(&self, id: &RunId) -> Result<RunInputs> {
+        if !self.shape.has_inputs {
+            return Ok(RunInputs::default());
+        }
+        let mut statement = self.connection.prepare_cached(
+            "SELECT i.input_uuid, d.name, d.digest, d.dataset_source_type, d.dataset_source, \
+             d.dataset_schema, d.dataset_profile \
+             FROM inputs AS i JOIN datasets AS d ON d.dataset_uuid = i.source_id \
+             WHERE i.destination_type = 'RUN' AND i.destination_id = ?1 \
+             AND i.source_type = 'DATASET' ORDER BY i.rowid",
+        )?;
+        let rows = statement.query_map([id.as_str()], |row| {
+            let dataset = Dataset {
+                name: row.get(1)?,
+                digest: row.get(2)?,
+                source_type: row.get(3)?,
+                source: row.get(4)?,
+                schema: row.get(5)?,
+                profile: row.get(6)?,
+            };
+            Ok((row.get::<_, String>(0)?, dataset))
+        })?;
+        let mut datasets = Vec::new();
+        for row in rows {
+            let (input, dataset) = row?;
+            datasets.push(DatasetInput { tags: self.input_tags(&input)?, dataset });
+        }
+        let mut statement = self.connection.prepare_cached(
+            "SELECT destination_id FROM inputs WHERE source_type = 'RUN_INPUT' \
+             AND source_id = ?1 AND destination_type = 'MODEL_INPUT' ORDER BY rowid",
+        )?;
+        let models = statement.query_map([id.as_str()], |row| row.get::<_, String>(0))?;
+        let models = models.collect::<rusqlite::Result<Vec<_>>>()?;
+        Ok(RunInputs {
+            datasets,
+            models: models.iter().filter_map(|model| model.parse().ok()).collect(),
+        })
+    }
+
+    /// What a run made; empty in files that have no tables for it.
+    pub fn run_outputs(&self, id: &RunId) -> Result<RunOutputs> {
+        if !self.shape.has_input_steps {
+            return Ok(RunOutputs::default());
+        }
+        let mut statement = self.connection.prepare_cached(
+            "SELECT destination_id, step FROM inputs WHERE source_type = 'RUN_OUTPUT' \
+             AND source_id = ?1 AND destination_type = 'MODEL_OUTPUT' ORDER BY rowid",
+        )?;
+        let rows = statement
+            .query_map([id.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+        let mut models = Vec::new();
+        for row in rows {
+            let (model, step) = row?;
+            if let Ok(model_id) = model.parse() {
+                models.push(ModelOutput { model_id, step });
+            }
+        }
+        Ok(RunOutputs { models })
+    }
+
+    fn input_tags(&self, input: &str) -> Result<Vec<Tag>> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT name, value FROM input_tags WHERE input_uuid = ?1 ORDER BY name",
+        )?;
+        let rows = statement.query_map([input], |row| Ok(Tag { key: row.get(0)?, value: row.get(1)? }))?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+}
+
+impl WriteTx<'_> {
+    /// Notes what a run read. A dataset is read once per run: a second reading with another
+    /// context is dropped, as MLflow does.
+    pub fn log_inputs(
+        &mut self,
+        id: &RunId,
+        datasets: &[DatasetInput],
+        models: &[LoggedModelId],
+    ) -> Result<()> {
+        self.require(self.shape.has_inputs, "datasets", "2.4")?;
+        let experiment_id = self.require_active_run(id)?;
+        for input in datasets {
+            let dataset = &input.dataset;
+            limits::check_dataset(
+                &dataset.name,
+                &dataset.digest,
+                &dataset.source,
+                dataset.schema.as_deref(),
+                dataset.profile.as_deref(),
+            )?;
+            for tag in &input.tags {
+                limits::check_input_tag(&tag.key, &tag.value)?;
+            }
+            let dataset_uuid = self.dataset(experiment_id, dataset)?;
+            let input_uuid = uuid();
+            let inserted = self
+                .connection
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, \
+                     destination_type, destination_id) VALUES (?1, 'DATASET', ?2, 'RUN', ?3)",
+                )?
+                .execute([&input_uuid, &dataset_uuid, id.as_str()])?;
+            if inserted == 1 {
+                for tag in &input.tags {
+                    self.connection
+                        .prepare_cached(
+                            "INSERT OR REPLACE INTO input_tags (input_uuid, name, value) \
+                             VALUES (?1, ?2, ?3)",
+                        )?
+                        .execute([&input_uuid, &tag.key, &tag.value])?;
+                }
+            }
+        }
+        for model in models {
+            self.connection
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, \
+                     destination_type, destination_id) \
+                     VALUES (?1, 'RUN_INPUT', ?2, 'MODEL_INPUT', ?3)",
+                )?
+                .execute([&uuid(), id.as_str(), model.as_str()])?;
+        }
+        self.changed(Change::Run(experiment_id, id.clone(), RunFacets::INPUTS));
+        Ok(())
+    }
+
+    /// Notes models that a run made.
+    ///
+    /// Errors: [`StoreError::Conflict`] when the run made the model already.
+    pub fn log_outputs(&mut self, id: &RunId, models: &[ModelOutput]) -> Result<()> {
+        self.require(self.shape.has_input_steps, "logged models", "3.0")?;
+        let experiment_id = self.require_active_run(id)?;
+        if models.is_empty() {
+            return Err(Invalid::missing("models").into());
+        }
+        for output in models {
+            let inserted = self
+                .connection
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, \
+                     destination_type, destination_id, step) \
+                     VALUES (?1, 'RUN_OUTPUT', ?2, 'MODEL_OUTPUT', ?3, ?4)",
+                )?
+                .execute(params![uuid(), id.as_str(), output.model_id.as_str(), output.step])?;
+            if inserted == 0 {
+                return Err(StoreError::Conflict(format!(
+                    "The model '{}' is already an output of run '{id}'.",
+                    output.model_id
+                )));
+            }
+        }
+        self.changed(Change::Run(experiment_id, id.clone(), RunFacets::INPUTS));
+        Ok(())
+    }
+
+    /// The id of a dataset, made if the experiment has none with this name and digest.
+    fn dataset(&self, experiment: cairn_core::ExperimentId, dataset: &Dataset) -> Result<String> {
+        let known = self
+            .connection
+            .prepare_cached(
+                "SELECT dataset_uuid FROM datasets \
+                 WHERE experiment_id = ?1 AND name = ?2 AND digest = ?3",
+            )?
+            .query_row(params![experiment.0, dataset.name, dataset.digest], |row| row.get(0))
+            .optional()?;
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let id = uuid();
+        self.connection
+            .prepare_cached(
+                "INSERT INTO datasets (dataset_uuid, experiment_id, name, digest, \
+                 dataset_source_type, dataset_source, dataset_schema, dataset_profile) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                id,
+                experiment.0,
+                dataset.name,
+                dataset.digest,
+                dataset.source_type,
+                dataset.source,
+                dataset.schema,
+                dataset.profile
+            ])?;
+        Ok(id)
+    }
+}
+
+/// A random id as MLflow writes them for datasets and inputs: 32 hexadecimal digits.
+fn uuid() -> String {
+    RunId::from_random(random_bytes()).to_string()
+}

@@ -94,7 +94,8 @@ impl Store {
         let is_read_only = state.read().expect("just made").read_only.is_some();
         let connection = if is_read_only { target.open() } else { open_for_writing(&database) }
             .map_err(|error| OpenError::from_sqlite(database.clone(), error))?;
-        let feed = ChangeFeed::new();
+        let run_tables = RunTables::default();
+        let feed = ChangeFeed::new(run_tables.versions.clone());
         let (writer, thread) =
             Writer::start(connection, dir.clone(), state.clone(), feed.clone()).map_err(
                 |source| OpenError::Io { path: dir.clone(), action: "opened", source },
@@ -102,7 +103,7 @@ impl Store {
         let artifacts = ArtifactTree::new(dir.clone());
         let inner = Inner {
             readers: Readers::new(target, state.clone()),
-            run_tables: RunTables::new(feed.subscribe()),
+            run_tables,
             dir,
             database,
             state,
@@ -112,6 +113,11 @@ impl Store {
             artifacts,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether both are clones of one open store.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// The folder.

@@ -147,6 +147,11 @@ impl Shape {
         }))
     }
 
+    /// SQLite's counter of schema changes: row numbers hold while it stays the same.
+    pub fn schema_version(&self) -> i64 {
+        self.schema_version
+    }
+
     /// Whether the revision is one of MLflow's up to the newest that Cairn knows.
     pub fn is_known(&self) -> bool {
         position(&self.revision).is_some()
