@@ -16,7 +16,7 @@ const LINK = /^(?:https?:|mailto:)/i;
 // An image would tell its server that the page was read, so it is shown as a link to it.
 markdown.renderer.rules["image"] = (tokens, index) => {
   const token = tokens[index];
-  const source = token?.attrGet("src") ?? "";
+  const source = String(token?.attrGet("src") ?? "");
   const { escapeHtml } = markdown.utils;
   return `<a href="${escapeHtml(source)}">${escapeHtml(token?.content || source)}</a>`;
 };

@@ -1,0 +1,2 @@
+/** The files of a run: a tree beside what is in them. */
+export { default as ArtifactBrowser } from "./ArtifactBrowser.svelte";
