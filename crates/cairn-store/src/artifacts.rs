@@ -297,10 +297,16 @@ impl Upload {
         drop(file);
         let root = self.tree.open_root(Root::Tree, true)?.expect("made when missing");
         let parent = self.path.parent().expect("the root is refused");
+        let is_new_folder = !root.is_dir(parent.as_path());
         ensure_dir(&root, parent.as_path()).map_err(&failed)?;
         self.store.rename(&self.temporary, &root, self.path.as_path()).map_err(&failed)?;
-        let folder = root.open_dir(parent.as_path()).map_err(&failed)?;
-        folder.into_std_file().sync_all().map_err(&failed)
+        // The name is on disk once its folder is, and a new folder once those above it are.
+        let mut folder = Some(parent);
+        while let Some(path) = folder {
+            root.open(path.as_path()).and_then(|dir| dir.sync_all()).map_err(&failed)?;
+            folder = if is_new_folder { path.parent() } else { None };
+        }
+        Ok(())
     }
 }
 

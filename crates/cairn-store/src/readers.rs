@@ -4,7 +4,7 @@
 //! and a store on a read-only disk needs others.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Condvar, Mutex, RwLock},
     time::Duration,
 };
@@ -103,10 +103,6 @@ impl Readers {
             pool: Mutex::new(Pool { idle: Vec::new(), made: 0 }),
             returned: Condvar::new(),
         }
-    }
-
-    pub fn path(&self) -> &Path {
-        &self.target.path
     }
 
     /// Runs a closure on a consistent view of the file.

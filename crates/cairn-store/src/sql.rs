@@ -20,11 +20,6 @@ impl<T> Page<T> {
         items.truncate(max_results);
         Self { items, next_offset: has_more.then_some(offset + max_results) }
     }
-
-    /// The same page of other things.
-    pub(crate) fn map<U>(self, op: impl FnMut(T) -> U) -> Page<U> {
-        Page { items: self.items.into_iter().map(op).collect(), next_offset: self.next_offset }
-    }
 }
 
 /// A WHERE or ORDER BY being put together: text with `?` and the values for them, in order.
@@ -79,8 +74,11 @@ impl Sql {
                 self.push("LOWER(").push(column).push(") LIKE LOWER(").value(value).push(")")
             }
             (Op::In | Op::NotIn, Value::List(items)) => {
+                // One value however long the list is: SQLite limits how many there may be.
                 let word = if op == Op::In { " IN " } else { " NOT IN " };
-                self.push(column).push(word).bind_list(items.iter().cloned())
+                let items = serde_json::Value::from(items.clone()).to_string();
+                self.push(column).push(word).push("(SELECT value FROM json_each(");
+                self.bind(items).push("))")
             }
             (Op::IsNull, _) => self.push(column).push(" IS NULL"),
             (Op::IsNotNull, _) => self.push(column).push(" IS NOT NULL"),

@@ -1,0 +1,100 @@
+//! The artifact tree: nothing leaves it, nothing half-written is seen.
+
+use std::{fs, io::Read as _};
+
+use cairn_core::ArtifactPath;
+use cairn_store::{StoreError, artifacts::Location};
+
+use crate::Fixture;
+
+fn path(text: &str) -> ArtifactPath {
+    ArtifactPath::parse(text).unwrap()
+}
+
+fn put(fixture: &Fixture, at: &str, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut upload = fixture.store.artifacts().upload(&path(at))?;
+    upload.write(bytes)?;
+    upload.finish()
+}
+
+fn read(fixture: &Fixture, at: &str) -> Result<Vec<u8>, StoreError> {
+    let tree = Location::Tree(ArtifactPath::root());
+    let mut opened = fixture.store.artifacts().open(&tree, &path(at))?;
+    let mut bytes = Vec::new();
+    opened.file.read_to_end(&mut bytes).unwrap();
+    Ok(bytes)
+}
+
+#[test]
+fn files_are_written_read_listed_replaced_and_deleted() {
+    let fixture = Fixture::new();
+    put(&fixture, "1/r/artifacts/a/b.txt", b"one").unwrap();
+    put(&fixture, "1/r/artifacts/a/b.txt", b"two").unwrap();
+    put(&fixture, "1/r/artifacts/a?b#c%2fd", b"odd").unwrap();
+    assert_eq!(read(&fixture, "1/r/artifacts/a/b.txt").unwrap(), b"two");
+    assert_eq!(read(&fixture, "1/r/artifacts/a?b#c%2fd").unwrap(), b"odd");
+    let tree = Location::Tree(path("1/r/artifacts"));
+    let entries = fixture.store.artifacts().list(&tree, &ArtifactPath::root()).unwrap();
+    let listed: Vec<_> = entries.iter().map(|entry| (&*entry.name, entry.is_dir, entry.size_bytes)).collect();
+    assert_eq!(listed, [("a", true, 0), ("a?b#c%2fd", false, 3)]);
+    assert!(fixture.store.artifacts().list(&tree, &path("none")).unwrap().is_empty());
+    fixture.store.artifacts().delete(&path("1/r")).unwrap();
+    fixture.store.artifacts().delete(&path("1/r")).unwrap();
+    assert!(matches!(read(&fixture, "1/r/artifacts/a/b.txt"), Err(StoreError::NotFound(_))));
+}
+
+#[test]
+fn a_dropped_upload_leaves_no_trace() {
+    let fixture = Fixture::new();
+    let mut upload = fixture.store.artifacts().upload(&path("1/x")).unwrap();
+    upload.write(b"half").unwrap();
+    drop(upload);
+    assert!(read(&fixture, "1/x").is_err());
+    let uploads = fixture.dir.path().join(".cairn-uploads");
+    assert_eq!(fs::read_dir(uploads).unwrap().count(), 0);
+}
+
+#[test]
+fn a_file_does_not_replace_a_folder_nor_lie_below_a_file() {
+    let fixture = Fixture::new();
+    put(&fixture, "1/folder/x", b"x").unwrap();
+    assert!(matches!(put(&fixture, "1/folder", b"y"), Err(StoreError::Invalid(_))));
+    assert!(matches!(put(&fixture, "1/folder/x/y", b"y"), Err(StoreError::Invalid(_))));
+    assert_eq!(read(&fixture, "1/folder/x").unwrap(), b"x");
+}
+
+#[test]
+fn links_lead_nowhere_outside() {
+    let fixture = Fixture::new();
+    let outside = tempfile::tempdir().unwrap();
+    fs::write(outside.path().join("canary"), "secret").unwrap();
+    put(&fixture, "1/a", b"x").unwrap();
+    let tree = fixture.dir.path().join("mlartifacts");
+    std::os::unix::fs::symlink(outside.path(), tree.join("1/out")).unwrap();
+    std::os::unix::fs::symlink(outside.path().join("canary"), tree.join("1/file")).unwrap();
+    assert!(matches!(read(&fixture, "1/out/canary"), Err(StoreError::NotFound(_))));
+    assert!(matches!(read(&fixture, "1/file"), Err(StoreError::NotFound(_))));
+    assert!(put(&fixture, "1/out/new", b"x").is_err());
+    fixture.store.artifacts().delete(&path("1/out")).unwrap();
+    assert_eq!(fs::read_to_string(outside.path().join("canary")).unwrap(), "secret");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn locations_inside_and_outside_are_told_apart() {
+    let fixture = Fixture::new();
+    let dir = fixture.dir.path().display().to_string();
+    let locate = |uri: &str| fixture.store.artifacts().locate(uri);
+    assert_eq!(locate("mlflow-artifacts:/1/r/artifacts"), Location::Tree(path("1/r/artifacts")));
+    assert_eq!(locate(&format!("{dir}/mlruns/1/r")), Location::Folder(path("mlruns/1/r")));
+    assert_eq!(locate(&format!("file://{dir}/mlruns/1")), Location::Folder(path("mlruns/1")));
+    for uri in [
+        "mlflow-artifacts://host/1", "mlflow-artifacts:/../x", "s3://bucket/x", "/etc", "relative",
+        "file://host/etc", "dbfs:/x", &format!("{dir}/../x"), "",
+    ] {
+        assert!(matches!(locate(uri), Location::Elsewhere(_)), "{uri}");
+    }
+    fs::create_dir_all(fixture.dir.path().join("mlruns/7/r/artifacts")).unwrap();
+    let moved = locate("/home/before/project/mlruns/7/r/artifacts");
+    assert_eq!(moved, Location::Folder(path("mlruns/7/r/artifacts")));
+}
