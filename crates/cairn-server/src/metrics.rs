@@ -1,0 +1,165 @@
+//! `/mlflow/metrics/…`
+
+use cairn_core::{MetricPoint, RunId};
+
+use crate::{
+    call::{Answer, Call, json},
+    error::ApiError,
+    fields::Fields,
+    page,
+    search::max_results,
+    wire::{Listing, MetricMessage, One},
+};
+
+/// The most runs of one request for several histories.
+const MAX_RUNS: usize = 100;
+/// The most values of `get-history-bulk`, over all runs.
+const MAX_BULK: i64 = 25_000;
+/// The most values of `get-history-bulk-interval`, for each run.
+const MAX_INTERVAL: i64 = 2_500;
+
+pub(crate) async fn get_history(call: Call) -> Answer {
+    let fields = call.fields()?;
+    let id = fields.run_id()?;
+    let key = fields.required_text("metric_key")?.to_owned();
+    let limit = match fields.int("max_results")? {
+        None => None,
+        Some(_) => Some(max_results(&fields, 1, i64::from(i32::MAX))?),
+    };
+    let offset = page::offset(fields.text("page_token")?)?;
+    drop(fields);
+    let found = call.store.read(move |tx| tx.metric_history(&id, &key, limit, offset)).await?;
+    json(&Listing {
+        name: "metrics",
+        items: found.items.iter().map(MetricMessage::from).collect(),
+        next_page_token: found.next_offset.map(page::token),
+    })
+}
+
+/// The histories of one metric in several runs, one after the other.
+pub(crate) async fn get_history_bulk(call: Call) -> Answer {
+    let fields = call.fields()?;
+    let ids = read_run_ids(&fields, "run_id")?;
+    let key = fields.required_text("metric_key")?.to_owned();
+    let limit = max_results(&fields, MAX_BULK, MAX_BULK)?;
+    drop(fields);
+    let found = call
+        .store
+        .read(move |tx| {
+            let mut found = Vec::new();
+            let mut left = limit;
+            for id in ids {
+                let history = tx.metric_history(&id, &key, Some(left), 0)?.items;
+                left -= history.len();
+                found.push((id, history));
+                if left == 0 {
+                    break;
+                }
+            }
+            Ok(found)
+        })
+        .await?;
+    answer_mixed(&found)
+}
+
+/// The histories of one metric in several runs, each thinned evenly, by step.
+pub(crate) async fn get_history_bulk_interval(call: Call) -> Answer {
+    let fields = call.fields()?;
+    let ids = read_run_ids(&fields, "run_ids")?;
+    let key = fields.required_text("metric_key")?.to_owned();
+    let limit = max_results(&fields, MAX_INTERVAL, MAX_INTERVAL)?;
+    let steps = match (fields.int("start_step")?, fields.int("end_step")?) {
+        (None, None) => i64::MIN..=i64::MAX,
+        (Some(start), Some(end)) if start <= end => start..=end,
+        (Some(start), Some(end)) => {
+            return Err(ApiError::invalid(format!(
+                "end_step must be greater than start_step. Found start_step={start} and \
+                 end_step={end}."
+            )));
+        }
+        _ => {
+            return Err(ApiError::invalid(
+                "If either start step or end step are specified, both must be specified.",
+            ));
+        }
+    };
+    drop(fields);
+    let found = call
+        .store
+        .read(move |tx| {
+            ids.into_iter()
+                .map(|id| {
+                    let mut history = tx.metric_history(&id, &key, None, 0)?.items;
+                    history.retain(|point| steps.contains(&point.step));
+                    history.sort_by_key(|point| (point.step, point.timestamp));
+                    Ok((id, thin(history, limit)))
+                })
+                .collect::<cairn_store::Result<Vec<_>>>()
+        })
+        .await?;
+    answer_mixed(&found)
+}
+
+fn read_run_ids(fields: &Fields<'_>, name: &str) -> Result<Vec<RunId>, ApiError> {
+    let ids = fields.texts(name)?;
+    if ids.is_empty() {
+        return Err(fields.missing(name));
+    }
+    if ids.len() > MAX_RUNS {
+        return Err(ApiError::invalid(format!(
+            "At most {MAX_RUNS} runs can be asked for in one request. Got {}.",
+            ids.len()
+        )));
+    }
+    ids.into_iter().map(|text| Ok(text.parse()?)).collect()
+}
+
+/// Keeps at most `limit` rows at even distances, the first and the last always.
+fn thin(history: Vec<MetricPoint>, limit: usize) -> Vec<MetricPoint> {
+    let (count, last) = (history.len(), history.len().saturating_sub(1));
+    if count <= limit {
+        return history;
+    }
+    let is_kept = |index: usize| {
+        // The row that the n-th of `limit` places falls on.
+        let nth = (index * (limit - 1)).div_ceil(last);
+        limit == 1 && index == last || limit > 1 && nth * last / (limit - 1) == index
+    };
+    history.into_iter().enumerate().filter(|(index, _)| is_kept(*index)).map(|(_, p)| p).collect()
+}
+
+fn answer_mixed(found: &[(RunId, Vec<MetricPoint>)]) -> Answer {
+    let messages: Vec<_> = found
+        .iter()
+        .flat_map(|(id, history)| {
+            history.iter().map(|point| MetricMessage {
+                run_id: Some(id.as_str()),
+                ..MetricMessage::from(point)
+            })
+        })
+        .collect();
+    json(&One("metrics", messages))
+}
+
+#[cfg(test)]
+mod tests {
+    use cairn_core::MetricValue;
+
+    use super::*;
+
+    #[test]
+    fn thinning_keeps_both_ends_and_the_number() {
+        let history = |count: i64| -> Vec<MetricPoint> {
+            (0..count)
+                .map(|step| MetricPoint { key: "m".into(), value: MetricValue(0.0), timestamp: 0, step })
+                .collect()
+        };
+        for (count, limit) in [(10, 3), (1000, 7), (11, 10), (5, 5), (2, 2), (9, 1)] {
+            let kept: Vec<i64> = thin(history(count), limit).iter().map(|point| point.step).collect();
+            assert_eq!(kept.len(), limit, "{count} {limit}: {kept:?}");
+            assert_eq!(kept.last(), Some(&(count - 1)));
+            assert!(limit == 1 || kept[0] == 0);
+            assert!(kept.is_sorted());
+        }
+    }
+}

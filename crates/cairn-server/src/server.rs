@@ -1,0 +1,115 @@
+//! Starting and stopping the server, and changing the store under it.
+
+use std::sync::{Arc, RwLock};
+
+use axum::Router;
+use cairn_store::Store;
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::{
+    error::{ApiError, ErrorCode},
+    guard::{GuardLayer, GuardPolicy},
+    listener::{BindError, Listener, PortChoice},
+    routes,
+};
+
+/// What the handlers share. The lock is held only to copy the handle of the store.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    store: RwLock<Option<Store>>,
+}
+
+impl Shared {
+    /// The store that is open now.
+    ///
+    /// Errors: 503 while there is none; clients then try again.
+    pub(crate) fn store(&self) -> Result<Store, ApiError> {
+        self.store.read().expect("no holder of this lock panics").clone().ok_or_else(|| {
+            ApiError::new(ErrorCode::TemporarilyUnavailable, "No store is open. Open one in Cairn.")
+        })
+    }
+}
+
+/// MLflow's API over one store at a time.
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// Takes a port and serves MLflow's API on it, over a store or, until one is set, over none.
+    ///
+    /// Needs a tokio runtime. The server runs until [`RunningServer::shutdown`], or until the handle
+    /// is dropped.
+    pub async fn start(
+        store: impl Into<Option<Store>>,
+        choice: PortChoice,
+    ) -> Result<RunningServer, BindError> {
+        let listener = Listener::bind(choice).await?;
+        let port = listener.port();
+        let shared = Arc::new(Shared::default());
+        let router = guarded(shared.clone(), GuardPolicy::mlflow(port));
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(listener.serve(router, async {
+            let _ = stopped.await;
+        }));
+        let server = RunningServer { shared, port, stop, serving };
+        server.set_store(store.into());
+        Ok(server)
+    }
+
+    /// The guarded router alone, for tests and for other listeners. `port` is what `Host` must name.
+    pub fn router(store: impl Into<Option<Store>>, port: u16) -> Router {
+        let shared = Arc::new(Shared { store: RwLock::new(store.into()) });
+        guarded(shared, GuardPolicy::mlflow(port))
+    }
+}
+
+/// The routes behind the guard. The guard is the outermost layer: it also sees what no route
+/// answers.
+fn guarded(shared: Arc<Shared>, policy: GuardPolicy) -> Router {
+    routes::router(shared).layer(GuardLayer::new(policy))
+}
+
+/// A server at work. Dropping it stops the server without waiting.
+#[derive(Debug)]
+pub struct RunningServer {
+    shared: Arc<Shared>,
+    port: u16,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl RunningServer {
+    /// The port, on 127.0.0.1 and, where there is IPv6, on ::1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What clients take as their tracking URI: `http://127.0.0.1:PORT`.
+    pub fn tracking_uri(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Serves another store, or none, from the next request on. Requests in progress end on the old
+    /// one.
+    pub fn set_store(&self, store: Option<Store>) {
+        let mut slot = self.shared.store.write().expect("no holder of this lock panics");
+        let is_same = matches!((&*slot, &store), (Some(old), Some(new)) if old.dir() == new.dir());
+        if let Some(new) = &store
+            && !is_same
+        {
+            let artifacts = new.artifacts().clone();
+            artifacts.discard_abandoned_uploads();
+        }
+        let old = std::mem::replace(&mut *slot, store);
+        drop(slot);
+        // The last handle of a store waits for its writer, which may take a moment.
+        tokio::task::spawn_blocking(move || drop(old));
+    }
+
+    /// Stops: no new connections, requests in progress may end within five seconds.
+    pub async fn shutdown(self) {
+        let Self { stop, serving, .. } = self;
+        let _ = stop.send(());
+        let _ = serving.await;
+    }
+}
