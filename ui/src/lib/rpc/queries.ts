@@ -2,8 +2,11 @@
  * Every question that a screen keeps an answer to. The key of each starts with the command's name;
  * `lib/live` tells from the keys which answers a live event made old.
  */
-import { queryOptions } from "@tanstack/svelte-query";
+import { queryOptions, type QueryObserverOptions } from "@tanstack/svelte-query";
 
+import type { CommandFailure } from "$lib/host";
+
+import type { RunsPage } from "./bindings/RunsPage";
 import type { RunsPageRequest } from "./bindings/RunsPageRequest";
 import type { SeriesRequest } from "./bindings/SeriesRequest";
 import { call } from "./client";
@@ -31,13 +34,14 @@ export const runColumns = (experimentIds: string[]) =>
   });
 
 /** A slice of the run table. */
-export const runsPage = (request: RunsPageRequest) =>
-  queryOptions({
-    queryKey: ["runs.page", { experimentIds: request.experiment_ids }, request],
-    queryFn: () => call("runs.page", request),
-    // Slices out of sight are let go soon: a long scroll must not collect the whole table.
-    gcTime: 20_000,
-  });
+export const runsPage = (
+  request: RunsPageRequest,
+): QueryObserverOptions<RunsPage, CommandFailure> => ({
+  queryKey: ["runs.page", { experimentIds: request.experiment_ids }, request],
+  queryFn: () => call("runs.page", request),
+  // Slices out of sight are let go soon: a long scroll must not collect the whole table.
+  gcTime: 3_000,
+});
 
 export const run = (runId: string) =>
   queryOptions({
