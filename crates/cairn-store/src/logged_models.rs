@@ -7,8 +7,7 @@ mod search;
 use std::collections::HashMap;
 
 use cairn_core::{
-    ExperimentId, Invalid, LifecycleStage, LoggedModelId, MetricPoint, MetricValue, limits,
-    names,
+    ExperimentId, Invalid, LifecycleStage, LoggedModelId, MetricPoint, MetricValue, limits, names,
 };
 use rusqlite::{OptionalExtension as _, Row, params};
 
@@ -162,9 +161,8 @@ impl ReadTx<'_> {
             "SELECT artifact_location, source_run_id FROM logged_models \
              WHERE model_id = ?1 AND lifecycle_stage != 'deleted'",
         )?;
-        let origin = statement
-            .query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
+        let origin =
+            statement.query_row([id.as_str()], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         origin.ok_or_else(|| not_found(id))
     }
 
@@ -239,10 +237,8 @@ impl WriteTx<'_> {
             let (number, _) = bytes.split_first_chunk().expect("sixteen bytes are eight and more");
             names::generate_run_name(u64::from_le_bytes(*number))
         });
-        let location = append_to_location(
-            &experiment.artifact_location,
-            &format!("models/{id}/artifacts"),
-        );
+        let location =
+            append_to_location(&experiment.artifact_location, &format!("models/{id}/artifacts"));
         self.connection
             .prepare_cached(
                 "INSERT INTO logged_models (model_id, experiment_id, name, artifact_location, \
@@ -488,7 +484,10 @@ mod tests {
 
     #[test]
     fn models_lie_below_their_experiment() {
-        assert_eq!(append_to_location("mlflow-artifacts:/3/", "models"), "mlflow-artifacts:/3/models");
+        assert_eq!(
+            append_to_location("mlflow-artifacts:/3/", "models"),
+            "mlflow-artifacts:/3/models"
+        );
         assert_eq!(append_to_location("s3://b/x?v=1", "models"), "s3://b/x/models?v=1");
         assert_eq!(append_to_location("/home/what?/x", "models"), "/home/what?/x/models");
     }

@@ -77,7 +77,9 @@ impl ReadTx<'_> {
             })?;
         }
         if !search.datasets.is_empty() && !has_metrics {
-            sql.push(" AND m.model_id IN (SELECT x.model_id FROM logged_model_metrics AS x WHERE 1");
+            sql.push(
+                " AND m.model_id IN (SELECT x.model_id FROM logged_model_metrics AS x WHERE 1",
+            );
             on_datasets(&mut sql, &search.datasets);
             sql.push(")");
         }

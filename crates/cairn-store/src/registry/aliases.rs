@@ -19,9 +19,9 @@ impl ReadTx<'_> {
             });
         }
         self.require_registered_model(name)?;
-        let version = self.version_of_alias(name, alias)?.ok_or_else(|| {
-            Invalid::new(format!("Registered model alias {alias} not found."))
-        })?;
+        let version = self
+            .version_of_alias(name, alias)?
+            .ok_or_else(|| Invalid::new(format!("Registered model alias {alias} not found.")))?;
         self.model_version(name, version)
     }
 

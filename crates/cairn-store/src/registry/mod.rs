@@ -138,9 +138,9 @@ impl FromStr for Stage {
 
 /// Reads the number of a version as requests carry it.
 pub fn parse_version(text: &str) -> Result<i64, Invalid> {
-    text.trim().parse().map_err(|_| {
-        Invalid::new(format!("Parameter 'version' must be an integer, got '{text}'."))
-    })
+    text.trim()
+        .parse()
+        .map_err(|_| Invalid::new(format!("Parameter 'version' must be an integer, got '{text}'.")))
 }
 
 /// Whether tags make a registered model a prompt.
@@ -161,7 +161,10 @@ fn text_array<'a>(texts: impl IntoIterator<Item = &'a str>) -> Rc<Vec<Value>> {
 fn last_of_each_key(tags: &[Tag]) -> impl Iterator<Item = &Tag> {
     let last: HashMap<&str, usize> =
         tags.iter().enumerate().map(|(index, tag)| (tag.key.as_str(), index)).collect();
-    tags.iter().enumerate().filter(move |(index, tag)| last[tag.key.as_str()] == *index).map(|(_, tag)| tag)
+    tags.iter()
+        .enumerate()
+        .filter(move |(index, tag)| last[tag.key.as_str()] == *index)
+        .map(|(_, tag)| tag)
 }
 
 impl ReadTx<'_> {

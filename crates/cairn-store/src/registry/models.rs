@@ -226,7 +226,11 @@ impl WriteTx<'_> {
                 "INSERT INTO registered_models \
                  (name, creation_time, last_updated_time, description) VALUES (?1, ?2, ?2, ?3)",
             )?
-            .execute(params![new.name, self.now.0, new.description.as_deref().unwrap_or_default()])?;
+            .execute(params![
+                new.name,
+                self.now.0,
+                new.description.as_deref().unwrap_or_default()
+            ])?;
         for tag in last_of_each_key(&new.tags) {
             self.put_model_tag(&new.name, tag)?;
         }
@@ -237,7 +241,11 @@ impl WriteTx<'_> {
     /// Gives a registered model and all its versions another name.
     ///
     /// Errors: [`StoreError::AlreadyExists`] when the new name is taken.
-    pub fn rename_registered_model(&mut self, name: &str, new_name: &str) -> Result<RegisteredModel> {
+    pub fn rename_registered_model(
+        &mut self,
+        name: &str,
+        new_name: &str,
+    ) -> Result<RegisteredModel> {
         limits::check_registered_model_name(new_name)?;
         self.require_registered_model(name)?;
         if name != new_name && self.find_registered_model(new_name)?.is_some() {
@@ -332,9 +340,7 @@ impl WriteTx<'_> {
 pub(super) fn asks_for_prompts(filter: &Expr) -> bool {
     fn first(filter: &Expr) -> Option<&Comparison> {
         match filter {
-            Expr::Compare(comparison) => {
-                is_prompt_field(&comparison.field).then_some(comparison)
-            }
+            Expr::Compare(comparison) => is_prompt_field(&comparison.field).then_some(comparison),
             Expr::And(parts) => parts.iter().find_map(first),
         }
     }

@@ -118,7 +118,8 @@ impl ModelSource {
         let Some((scheme, rest)) = split_scheme(text) else {
             return local(text).map(Self::Local);
         };
-        if let Some(scheme) = HOST_ADDRESSED.iter().find(|known| known.eq_ignore_ascii_case(scheme)) {
+        if let Some(scheme) = HOST_ADDRESSED.iter().find(|known| known.eq_ignore_ascii_case(scheme))
+        {
             return Err(Refusal::Host(scheme));
         }
         match scheme {
@@ -140,8 +141,7 @@ impl ModelSource {
         match (self, root) {
             (Self::Tree(path), Self::Tree(root)) | (Self::Local(path), Self::Local(root)) => {
                 let rest = path.as_str().strip_prefix(root.as_str());
-                !root.is_root()
-                    && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                !root.is_root() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             }
             _ => false,
         }
@@ -181,7 +181,8 @@ fn file(rest: &str) -> Result<ArtifactPath, Refusal> {
     if has_second_reading(path) {
         return Err(Refusal::Local);
     }
-    let decoded = percent_encoding::percent_decode_str(path).decode_utf8().map_err(|_| Refusal::Local)?;
+    let decoded =
+        percent_encoding::percent_decode_str(path).decode_utf8().map_err(|_| Refusal::Local)?;
     local(&decoded)
 }
 
@@ -258,7 +259,9 @@ mod tests {
         check("/home/a b/mlruns/", ModelSource::Local(path("home/a b/mlruns")));
         check("file:///home/a%20b/x", ModelSource::Local(path("home/a b/x")));
         check("file:/home/x", ModelSource::Local(path("home/x")));
-        for cloud in ["s3://b/m", "gs://b/a%20b/", "wasbs://c@a.blob.core.windows.net/x", "dbfs:/x/y"] {
+        for cloud in
+            ["s3://b/m", "gs://b/a%20b/", "wasbs://c@a.blob.core.windows.net/x", "dbfs:/x/y"]
+        {
             check(cloud, ModelSource::Cloud);
         }
     }
@@ -266,23 +269,93 @@ mod tests {
     #[test]
     fn sources_with_a_second_reading_are_refused() {
         for text in [
-            "", ".", "..", "etc", "../../etc", "./x", ":/etc", "//proc/self/root", "/a/../b",
-            "/a//b", "/a/./b", "/a%2f..", "/a%2e%2e", "/a?/../../etc", "/a#/../..", "/a;x",
-            "/a\\..\\b", "C:\\x", "C:/x", "\\\\host\\share", "/a\0b", "/a\nb", "file:etc",
-            "file://etc/x", "file://localhost/etc", "file://./etc", "file:////etc", "file:../x",
-            "file:///a/%2e%2e/b", "file:///a/%252e%252e/b", "file:///a%3f", "file:///a?b",
-            "file:///a#b", "file:///%ff", "FILE:///etc", "File:/etc",
-            "runs:", "runs:/", "runs://host/a", "runs:/a/../b", "runs:/a/b?x", "runs:/a%2fb",
-            "Runs:/a/b", "models:", "models:/", "models://host/m-1", "models:/a/b/c", "models:/a/",
-            "models:/a/nostage", "models:/@a", "models:/a@", "models:/../m-1", "models:/a%2f1",
-            "models:/a/1?x=1", "models:/a/99999999999999999999",
-            "mlflow-artifacts:", "mlflow-artifacts:x", "mlflow-artifacts://host/x",
-            "mlflow-artifacts:/a/../b", "mlflow-artifacts:/a/%2e%2e/b", "mlflow-artifacts:/a?b",
-            "mlflow-artifacts:/a%20b", "mlflow-artifacts:/a;b", "mlflow-artifacts:/a\\b",
-            "http:///?/../../etc", "http:///#/../../etc", "https://h/x", "HTTP://h/x", "ftp://h/x",
-            "hdfs://h/x", "abfss://f@h/x", "s3:", "s3:/b/m", "s3://", "s3:///x", "s3://b/../x",
-            "s3://b/%2e%2e/x", "s3://b/%252e%252e/x", "s3://b/..%2fx", "s3://b/x?y", "s3://b/x#y",
-            "s3://b/x;y", "s3://b\\..\\x", "S3://b/x", "dbfs:/a/%3f/x", "dbfs:x", "x:y",
+            "",
+            ".",
+            "..",
+            "etc",
+            "../../etc",
+            "./x",
+            ":/etc",
+            "//proc/self/root",
+            "/a/../b",
+            "/a//b",
+            "/a/./b",
+            "/a%2f..",
+            "/a%2e%2e",
+            "/a?/../../etc",
+            "/a#/../..",
+            "/a;x",
+            "/a\\..\\b",
+            "C:\\x",
+            "C:/x",
+            "\\\\host\\share",
+            "/a\0b",
+            "/a\nb",
+            "file:etc",
+            "file://etc/x",
+            "file://localhost/etc",
+            "file://./etc",
+            "file:////etc",
+            "file:../x",
+            "file:///a/%2e%2e/b",
+            "file:///a/%252e%252e/b",
+            "file:///a%3f",
+            "file:///a?b",
+            "file:///a#b",
+            "file:///%ff",
+            "FILE:///etc",
+            "File:/etc",
+            "runs:",
+            "runs:/",
+            "runs://host/a",
+            "runs:/a/../b",
+            "runs:/a/b?x",
+            "runs:/a%2fb",
+            "Runs:/a/b",
+            "models:",
+            "models:/",
+            "models://host/m-1",
+            "models:/a/b/c",
+            "models:/a/",
+            "models:/a/nostage",
+            "models:/@a",
+            "models:/a@",
+            "models:/../m-1",
+            "models:/a%2f1",
+            "models:/a/1?x=1",
+            "models:/a/99999999999999999999",
+            "mlflow-artifacts:",
+            "mlflow-artifacts:x",
+            "mlflow-artifacts://host/x",
+            "mlflow-artifacts:/a/../b",
+            "mlflow-artifacts:/a/%2e%2e/b",
+            "mlflow-artifacts:/a?b",
+            "mlflow-artifacts:/a%20b",
+            "mlflow-artifacts:/a;b",
+            "mlflow-artifacts:/a\\b",
+            "http:///?/../../etc",
+            "http:///#/../../etc",
+            "https://h/x",
+            "HTTP://h/x",
+            "ftp://h/x",
+            "hdfs://h/x",
+            "abfss://f@h/x",
+            "s3:",
+            "s3:/b/m",
+            "s3://",
+            "s3:///x",
+            "s3://b/../x",
+            "s3://b/%2e%2e/x",
+            "s3://b/%252e%252e/x",
+            "s3://b/..%2fx",
+            "s3://b/x?y",
+            "s3://b/x#y",
+            "s3://b/x;y",
+            "s3://b\\..\\x",
+            "S3://b/x",
+            "dbfs:/a/%3f/x",
+            "dbfs:x",
+            "x:y",
         ] {
             assert!(ModelSource::parse(text).is_err(), "{text:?}");
         }

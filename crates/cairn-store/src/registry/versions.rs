@@ -80,8 +80,9 @@ impl ReadTx<'_> {
             "SELECT key, COALESCE(value, '') FROM model_version_tags \
              WHERE name = ?1 AND version = ?2 ORDER BY key",
         )?;
-        let tags = statement
-            .query_map(params![name, version], |row| Ok(Tag { key: row.get(0)?, value: row.get(1)? }))?;
+        let tags = statement.query_map(params![name, version], |row| {
+            Ok(Tag { key: row.get(0)?, value: row.get(1)? })
+        })?;
         found.tags = tags.collect::<rusqlite::Result<_>>()?;
         let aliases = self.aliases_of(&text_array([name]))?.remove(name).unwrap_or_default();
         let here = aliases.into_iter().filter(|alias| alias.version == version);
@@ -98,7 +99,10 @@ impl ReadTx<'_> {
 
     /// A page of versions, without aliases. Those of prompts are left out unless the filter asks
     /// for them.
-    pub fn search_model_versions(&self, search: &SearchModelVersions) -> Result<Page<ModelVersion>> {
+    pub fn search_model_versions(
+        &self,
+        search: &SearchModelVersions,
+    ) -> Result<Page<ModelVersion>> {
         let mut sql = Sql::default();
         sql.push("SELECT ").push(self.version_columns()).push(" FROM model_versions AS v WHERE ");
         sql.push("v.current_stage != ").bind(DELETED.to_owned());
@@ -269,7 +273,9 @@ impl WriteTx<'_> {
         self.touch_registered_model(&new.name)?;
         let version: i64 = self
             .connection
-            .prepare_cached("SELECT COALESCE(MAX(version), 0) + 1 FROM model_versions WHERE name = ?1")?
+            .prepare_cached(
+                "SELECT COALESCE(MAX(version), 0) + 1 FROM model_versions WHERE name = ?1",
+            )?
             .query_row([&new.name], |row| row.get(0))?;
         self.connection
             .prepare_cached(
@@ -545,8 +551,10 @@ fn version_condition(sql: &mut Sql, comparison: &Comparison, asks_for_prompts: b
             sql.compare(column(*attribute), comparison.op, &comparison.value);
         }
         Field::Tag(key) => {
-            sql.push("(v.name, v.version) IN (SELECT t.name, t.version \
-                 FROM model_version_tags AS t WHERE t.key = ");
+            sql.push(
+                "(v.name, v.version) IN (SELECT t.name, t.version \
+                 FROM model_version_tags AS t WHERE t.key = ",
+            );
             sql.bind(key.clone()).push(" AND ");
             sql.compare("t.value", comparison.op, &comparison.value).push(")");
         }
