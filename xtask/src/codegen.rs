@@ -45,10 +45,7 @@ pub fn check(workspace: &Workspace, scope: Scope) -> Result<Outcome> {
     let committed = read_folder(&workspace.root.join(BINDINGS))?;
     let stale = differences(&committed, &fresh);
     if !stale.is_empty() {
-        bail!(
-            "{BINDINGS} is stale; run `cargo xtask codegen`\n    {}",
-            stale.join("\n    ")
-        );
+        bail!("{BINDINGS} is stale; run `cargo xtask codegen`\n    {}", stale.join("\n    "));
     }
     Ok(Outcome::Done)
 }
@@ -88,9 +85,7 @@ fn generate(workspace: &Workspace, scope: Scope) -> Result<BTreeMap<String, Vec<
     };
     // Every export test, and only those, has the word in its name (ts-rs names its own so).
     cargo.args(["--lib", "--quiet", "export"]);
-    cargo
-        .env("TS_RS_EXPORT_DIR", folder.path())
-        .stdout(Stdio::null());
+    cargo.env("TS_RS_EXPORT_DIR", folder.path()).stdout(Stdio::null());
     exec::run(&mut cargo)?;
     let files = read_folder(folder.path())?;
     if files.is_empty() {
@@ -106,10 +101,7 @@ fn read_folder(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
     for entry in entries {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            files.insert(
-                entry.file_name().to_string_lossy().into_owned(),
-                fs::read(entry.path())?,
-            );
+            files.insert(entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path())?);
         }
     }
     Ok(files)
@@ -138,10 +130,7 @@ mod tests {
     use super::*;
 
     fn folder(files: &[(&str, &str)]) -> BTreeMap<String, Vec<u8>> {
-        files
-            .iter()
-            .map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec()))
-            .collect()
+        files.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect()
     }
 
     #[test]
@@ -150,11 +139,7 @@ mod tests {
         let fresh = folder(&[("Kept.ts", "1"), ("New.ts", "1"), ("Changed.ts", "2")]);
         assert_eq!(
             differences(&committed, &fresh),
-            [
-                "Changed.ts has changed",
-                "New.ts is missing",
-                "Old.ts has no type in Rust any more",
-            ]
+            ["Changed.ts has changed", "New.ts is missing", "Old.ts has no type in Rust any more",]
         );
         assert!(differences(&fresh, &fresh).is_empty());
     }

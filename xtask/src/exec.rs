@@ -25,9 +25,8 @@ pub fn program(name: impl AsRef<OsStr>, folder: &Path) -> Command {
 /// Runs to the end with its output on this terminal; a non-zero exit is an error.
 pub fn run(command: &mut Command) -> Result<()> {
     println!("  $ {}", line(command));
-    let status = command
-        .status()
-        .with_context(|| format!("{} cannot be started", name(command)))?;
+    let status =
+        command.status().with_context(|| format!("{} cannot be started", name(command)))?;
     if !status.success() {
         bail!("{} ended with {status}", name(command));
     }
@@ -41,15 +40,9 @@ pub fn run_limited(command: &mut Command, limit_secs: u64) -> Result<()> {
     if env::var_os("CI").is_none() {
         return run(command);
     }
-    let folder = command
-        .get_current_dir()
-        .unwrap_or(Path::new("."))
-        .to_path_buf();
+    let folder = command.get_current_dir().unwrap_or(Path::new(".")).to_path_buf();
     let mut limited = Command::new("timeout");
-    limited
-        .current_dir(folder)
-        .arg("--kill-after=20")
-        .arg(limit_secs.to_string());
+    limited.current_dir(folder).arg("--kill-after=20").arg(limit_secs.to_string());
     limited.arg(command.get_program()).args(command.get_args());
     for (key, value) in command.get_envs() {
         match value {
@@ -69,12 +62,7 @@ pub fn capture(command: &mut Command) -> Result<String> {
         .with_context(|| format!("{} cannot be started", name(command)))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "{} ended with {}: {}",
-            line(command),
-            output.status,
-            stderr.trim()
-        );
+        bail!("{} ended with {}: {}", line(command), output.status, stderr.trim());
     }
     String::from_utf8(output.stdout).with_context(|| format!("{} wrote no UTF-8", name(command)))
 }
@@ -97,10 +85,7 @@ pub fn is_on_path(name: &str) -> bool {
 
 fn name(command: &Command) -> String {
     let path = Path::new(command.get_program());
-    path.file_name()
-        .unwrap_or(path.as_os_str())
-        .to_string_lossy()
-        .into_owned()
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
 fn line(command: &Command) -> String {

@@ -9,17 +9,17 @@
     reason = "xtask is a program for a terminal; printing is its interface"
 )]
 
-mod bench;
+mod workspace;
+mod exec;
+mod steps;
+mod stamp;
+mod setup;
+mod ui;
+mod run;
+mod test;
 mod check;
 mod codegen;
-mod exec;
-mod run;
-mod setup;
-mod stamp;
-mod steps;
-mod test;
-mod ui;
-mod workspace;
+mod bench;
 
 use std::process::ExitCode;
 
@@ -74,15 +74,9 @@ fn dispatch(arguments: &[String]) -> Result<()> {
 
 /// Refuses everything in `rest` that is not one of the `known` switches.
 fn only_switches(rest: &[String], known: &[&str]) -> Result<()> {
-    match rest
-        .iter()
-        .find(|argument| !known.contains(&argument.as_str()))
-    {
+    match rest.iter().find(|argument| !known.contains(&argument.as_str())) {
         None => Ok(()),
         Some(unknown) if known.is_empty() => bail!("`{unknown}`: this command takes no arguments"),
-        Some(unknown) => bail!(
-            "`{unknown}` is not known here; possible: {}",
-            known.join(" ")
-        ),
+        Some(unknown) => bail!("`{unknown}` is not known here; possible: {}", known.join(" ")),
     }
 }

@@ -25,10 +25,7 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     steps.need("interface build", || ui::build(workspace))?;
     let mut cairn = if has_display() {
         steps.need("window, release build", || release(workspace, DESKTOP))?;
-        exec::program(
-            workspace.built("release", "cairn-desktop"),
-            &env::current_dir()?,
-        )
+        exec::program(workspace.built("release", "cairn-desktop"), &env::current_dir()?)
     } else {
         println!("  no DISPLAY and no WAYLAND_DISPLAY: the browser host instead of the window");
         steps.need("browser host, release build", || release(workspace, CLI))?;
@@ -43,12 +40,7 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 
 /// Cargo's arguments for the window. Without `custom-protocol` it would look for a development
 /// server instead of the embedded interface.
-pub const DESKTOP: &[&str] = &[
-    "--package",
-    "cairn-desktop",
-    "--features",
-    "custom-protocol",
-];
+pub const DESKTOP: &[&str] = &["--package", "cairn-desktop", "--features", "custom-protocol"];
 
 /// Cargo's arguments for the program `cairn`.
 pub const CLI: &[&str] = &["--package", "cairn-cli", "--bin", "cairn"];

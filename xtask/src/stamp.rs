@@ -90,10 +90,7 @@ mod tests {
     use super::*;
 
     fn tree_hash(root: &Path) -> String {
-        Inputs::default()
-            .tree(root, &["left_out"])
-            .expect("the folder was just made")
-            .hash()
+        Inputs::default().tree(root, &["left_out"]).expect("the folder was just made").hash()
     }
 
     #[test]

@@ -34,10 +34,7 @@ pub struct Steps {
 impl Steps {
     /// Starts the clock of the whole command.
     pub fn begin() -> Self {
-        Self {
-            started: Instant::now(),
-            finished: Vec::new(),
-        }
+        Self { started: Instant::now(), finished: Vec::new() }
     }
 
     /// Takes a step that the following ones need: its failure ends the command.
@@ -71,11 +68,7 @@ impl Steps {
             }
         };
         let succeeded = !matches!(ending, Ending::Failed(_));
-        self.finished.push(Finished {
-            name: name.to_owned(),
-            took,
-            ending,
-        });
+        self.finished.push(Finished { name: name.to_owned(), took, ending });
         succeeded
     }
 
@@ -101,21 +94,11 @@ impl Steps {
         if failed.is_empty() {
             return Ok(());
         }
-        bail!(
-            "{} of {} steps failed: {}",
-            failed.len(),
-            self.finished.len(),
-            failed.join(", ")
-        )
+        bail!("{} of {} steps failed: {}", failed.len(), self.finished.len(), failed.join(", "))
     }
 
     fn table(&self) -> String {
-        let width = self
-            .finished
-            .iter()
-            .map(|step| step.name.chars().count())
-            .max()
-            .unwrap_or(0);
+        let width = self.finished.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
         let mut text = String::new();
         for step in &self.finished {
             let ending = match &step.ending {
@@ -126,12 +109,7 @@ impl Steps {
             let took = seconds(step.took);
             let _ = writeln!(text, "  {:width$}  {took:>9}  {ending}", step.name);
         }
-        let _ = writeln!(
-            text,
-            "  {:width$}  {:>9}",
-            "total",
-            seconds(self.started.elapsed())
-        );
+        let _ = writeln!(text, "  {:width$}  {:>9}", "total", seconds(self.started.elapsed()));
         text
     }
 }

@@ -32,46 +32,14 @@ struct Part {
 }
 
 const PARTS: &[Part] = &[
-    Part {
-        name: "codegen",
-        needs_build: true,
-        take: |ws| codegen::check(ws, Scope::Workspace),
-    },
-    Part {
-        name: "rust",
-        needs_build: true,
-        take: rust,
-    },
-    Part {
-        name: "ui-lint",
-        needs_build: false,
-        take: |ws| script(ws, "lint"),
-    },
-    Part {
-        name: "ui-types",
-        needs_build: false,
-        take: |ws| script(ws, "check"),
-    },
-    Part {
-        name: "ui-unit",
-        needs_build: false,
-        take: |ws| script(ws, "test"),
-    },
-    Part {
-        name: "clients",
-        needs_build: true,
-        take: clients,
-    },
-    Part {
-        name: "interface",
-        needs_build: true,
-        take: |ws| node_tests(ws, "interface"),
-    },
-    Part {
-        name: "window",
-        needs_build: true,
-        take: |ws| node_tests(ws, "window"),
-    },
+    Part { name: "codegen", needs_build: true, take: |ws| codegen::check(ws, Scope::Workspace) },
+    Part { name: "rust", needs_build: true, take: rust },
+    Part { name: "ui-lint", needs_build: false, take: |ws| script(ws, "lint") },
+    Part { name: "ui-types", needs_build: false, take: |ws| script(ws, "check") },
+    Part { name: "ui-unit", needs_build: false, take: |ws| script(ws, "test") },
+    Part { name: "clients", needs_build: true, take: clients },
+    Part { name: "interface", needs_build: true, take: |ws| node_tests(ws, "interface") },
+    Part { name: "window", needs_build: true, take: |ws| node_tests(ws, "window") },
 ];
 
 /// The longest that one step may take when nobody watches.
@@ -79,13 +47,7 @@ const STEP_LIMIT_SECS: u64 = 20 * 60;
 
 /// Runs `cargo xtask test [--only NAME] [--list]`.
 pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    let names = || {
-        PARTS
-            .iter()
-            .map(|part| part.name)
-            .collect::<Vec<_>>()
-            .join(" ")
-    };
+    let names = || PARTS.iter().map(|part| part.name).collect::<Vec<_>>().join(" ");
     let only = match arguments {
         [] => None,
         [switch] if switch == "--list" => {
@@ -100,10 +62,8 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         }
         _ => bail!("possible: --only NAME, --list"),
     };
-    let chosen: Vec<&Part> = PARTS
-        .iter()
-        .filter(|part| only.is_none_or(|name| name == part.name))
-        .collect();
+    let chosen: Vec<&Part> =
+        PARTS.iter().filter(|part| only.is_none_or(|name| name == part.name)).collect();
 
     let mut steps = Steps::begin();
     setup::steps_for(workspace, Purpose::Tests, &mut steps)?;
@@ -136,12 +96,7 @@ fn build_all(workspace: &Workspace, steps: &mut Steps) -> bool {
 
 fn build(workspace: &Workspace) -> Result<Outcome> {
     let mut cargo = workspace.cargo();
-    exec::run(
-        cargo
-            .arg("build")
-            .args(WHOLE_WORKSPACE)
-            .args(["--bins", "--tests"]),
-    )?;
+    exec::run(cargo.arg("build").args(WHOLE_WORKSPACE).args(["--bins", "--tests"]))?;
     Ok(Outcome::Done)
 }
 
@@ -185,8 +140,7 @@ fn node_tests(workspace: &Workspace, name: &str) -> Result<Outcome> {
         bail!("{} is missing", script.display());
     }
     let mut node = exec::program("node", &folder);
-    node.arg("run.mjs")
-        .env("NODE_PATH", workspace.ui().join("node_modules"));
+    node.arg("run.mjs").env("NODE_PATH", workspace.ui().join("node_modules"));
     test_environment(workspace, &mut node)?;
     exec::run_limited(&mut node, STEP_LIMIT_SECS)?;
     Ok(Outcome::Done)
@@ -205,10 +159,7 @@ fn test_environment(workspace: &Workspace, command: &mut Command) -> Result<()> 
     command
         .env("PATH", path)
         .env("CAIRN_BIN", workspace.built("debug", "cairn"))
-        .env(
-            "CAIRN_DESKTOP_BIN",
-            workspace.built("debug", "cairn-desktop"),
-        )
+        .env("CAIRN_DESKTOP_BIN", workspace.built("debug", "cairn-desktop"))
         .env("CAIRN_TEST_CACHE", cache)
         .env("CAIRN_UV", uv)
         .env("CAIRN_TAURI_DRIVER", setup::tauri_driver(workspace));
@@ -243,10 +194,7 @@ pub fn python_environment(
     }
     exec::run(&mut make)?;
     let mut install = exec::program(&uv, &workspace.root);
-    install
-        .args(["pip", "install", "--quiet", "--python"])
-        .arg(&python)
-        .arg("--requirement");
+    install.args(["pip", "install", "--quiet", "--python"]).arg(&python).arg("--requirement");
     exec::run(install.arg(requirements))?;
     fs::write(&mark, "").with_context(|| format!("{} cannot be written", mark.display()))?;
     Ok(python)

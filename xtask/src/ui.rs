@@ -11,13 +11,7 @@ use crate::steps::Outcome;
 use crate::workspace::Workspace;
 
 /// Folders below `ui/` that the build does not read.
-const NOT_READ: &[&str] = &[
-    "node_modules",
-    "build",
-    ".svelte-kit",
-    "test-results",
-    "coverage",
-];
+const NOT_READ: &[&str] = &["node_modules", "build", ".svelte-kit", "test-results", "coverage"];
 
 /// Builds `ui/build` unless it was built from these very files.
 pub fn build(workspace: &Workspace) -> Result<Outcome> {

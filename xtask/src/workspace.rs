@@ -34,11 +34,7 @@ impl Workspace {
             .to_path_buf();
         let cache = cache_folder(&|name| env::var_os(name).map(PathBuf::from))?;
         let target = target_folder(&root)?;
-        Ok(Self {
-            root,
-            cache,
-            target,
-        })
+        Ok(Self { root, cache, target })
     }
 
     /// The folder of the interface.
@@ -53,9 +49,7 @@ impl Workspace {
 
     /// A program that cargo builds here, in the `debug` or `release` folder.
     pub fn built(&self, profile: &str, program: &str) -> PathBuf {
-        self.target
-            .join(profile)
-            .join(format!("{program}{}", env::consts::EXE_SUFFIX))
+        self.target.join(profile).join(format!("{program}{}", env::consts::EXE_SUFFIX))
     }
 
     /// Cargo, started in the checkout.
@@ -101,10 +95,7 @@ mod tests {
 
     fn check(variables: &[(&str, &str)], expected: Option<&str>) {
         let lookup = |name: &str| {
-            variables
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| PathBuf::from(value))
+            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value))
         };
         let found = cache_folder(&lookup).ok();
         assert_eq!(found, expected.map(PathBuf::from), "{variables:?}");
@@ -113,27 +104,14 @@ mod tests {
     #[test]
     fn cache_folder_follows_the_most_specific_variable() {
         check(&[("HOME", "/h")], Some("/h/.cache/cairn-dev"));
-        check(
-            &[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")],
-            Some("/x/cairn-dev"),
-        );
-        check(
-            &[
-                ("HOME", "/h"),
-                ("XDG_CACHE_HOME", "/x"),
-                ("CAIRN_CACHE", "/c"),
-            ],
-            Some("/c"),
-        );
+        check(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x")], Some("/x/cairn-dev"));
+        check(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/x"), ("CAIRN_CACHE", "/c")], Some("/c"));
     }
 
     #[test]
     fn relative_or_missing_cache_folders_are_refused() {
         check(&[("HOME", "/h"), ("CAIRN_CACHE", "c")], None);
-        check(
-            &[("HOME", "/h"), ("XDG_CACHE_HOME", "x")],
-            Some("/h/.cache/cairn-dev"),
-        );
+        check(&[("HOME", "/h"), ("XDG_CACHE_HOME", "x")], Some("/h/.cache/cairn-dev"));
         check(&[], None);
     }
 }

@@ -28,11 +28,7 @@ pub struct Connection {
 impl Connection {
     /// Prepares a connection; nothing is opened before the first request.
     pub fn new(address: &str) -> Self {
-        Self {
-            address: address.to_owned(),
-            stream: None,
-            out: Vec::new(),
-        }
+        Self { address: address.to_owned(), stream: None, out: Vec::new() }
     }
 
     /// Sends a JSON body and waits for the whole answer.
@@ -47,11 +43,7 @@ impl Connection {
 
     fn send(&mut self, method: &str, path: &str, body: &str) -> Result<Response> {
         self.out.clear();
-        write!(
-            self.out,
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\n",
-            self.address
-        )?;
+        write!(self.out, "{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address)?;
         if !body.is_empty() {
             write!(
                 self.out,
@@ -66,10 +58,7 @@ impl Connection {
             None => self.open()?,
         };
         // One write, so that the request leaves in as few packets as it fits in.
-        stream
-            .get_mut()
-            .write_all(&self.out)
-            .context("the request could not be sent")?;
+        stream.get_mut().write_all(&self.out).context("the request could not be sent")?;
         let response = read_response(&mut stream)?;
         if response.is_kept_open {
             self.stream = Some(stream);
@@ -122,18 +111,12 @@ fn read_response(stream: &mut impl BufRead) -> Result<Response> {
         read_chunks(stream, &mut body)?;
     } else if let Some(length) = length {
         body.resize(length, 0);
-        stream
-            .read_exact(&mut body)
-            .context("the answer ended early")?;
+        stream.read_exact(&mut body).context("the answer ended early")?;
     } else if status != 204 && status != 304 {
         stream.read_to_end(&mut body)?;
         is_kept_open = false;
     }
-    Ok(Response {
-        status,
-        body,
-        is_kept_open,
-    })
+    Ok(Response { status, body, is_kept_open })
 }
 
 fn read_chunks(stream: &mut impl BufRead, body: &mut Vec<u8>) -> Result<()> {
@@ -148,9 +131,7 @@ fn read_chunks(stream: &mut impl BufRead, body: &mut Vec<u8>) -> Result<()> {
         }
         let start = body.len();
         body.resize(start + size, 0);
-        stream
-            .read_exact(&mut body[start..])
-            .context("a chunk ended early")?;
+        stream.read_exact(&mut body[start..]).context("a chunk ended early")?;
         read_line(stream)?;
     }
 }
@@ -170,51 +151,27 @@ mod tests {
 
     fn check(text: &str, status: u16, body: &str, is_kept_open: bool) {
         let response = read_response(&mut text.as_bytes()).expect("a readable answer");
-        let expected = Response {
-            status,
-            body: body.as_bytes().to_vec(),
-            is_kept_open,
-        };
+        let expected = Response { status, body: body.as_bytes().to_vec(), is_kept_open };
         assert_eq!(response, expected, "{text}");
     }
 
     #[test]
     fn bodies_end_by_length_by_chunks_or_with_the_connection() {
-        check(
-            "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}rest",
-            200,
-            "{}",
-            true,
-        );
+        check("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}rest", 200, "{}", true);
         check(
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\na;x=1\r\n0123456789\r\n0\r\n\r\n",
             200,
             "abc0123456789",
             true,
         );
-        check(
-            "HTTP/1.1 500 Oh no\r\nServer: x\r\n\r\nall of it",
-            500,
-            "all of it",
-            false,
-        );
+        check("HTTP/1.1 500 Oh no\r\nServer: x\r\n\r\nall of it", 500, "all of it", false);
         check("HTTP/1.1 204 No Content\r\n\r\n", 204, "", true);
     }
 
     #[test]
     fn the_server_may_close_the_connection() {
-        check(
-            "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-            200,
-            "",
-            false,
-        );
-        check(
-            "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
-            200,
-            "",
-            false,
-        );
+        check("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", 200, "", false);
+        check("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n", 200, "", false);
     }
 
     #[test]
@@ -224,10 +181,7 @@ mod tests {
                 .as_bytes();
         assert_eq!(read_response(&mut stream).expect("the first").body, b"a");
         let second = read_response(&mut stream).expect("the second");
-        assert_eq!(
-            (second.status, second.body.as_slice()),
-            (404, b"b".as_slice())
-        );
+        assert_eq!((second.status, second.body.as_slice()), (404, b"b".as_slice()));
     }
 
     #[test]

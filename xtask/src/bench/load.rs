@@ -53,19 +53,12 @@ pub struct Measured {
 impl Measured {
     /// Units in a second.
     pub fn rate(self) -> f64 {
-        if self.time.is_zero() {
-            0.0
-        } else {
-            self.units as f64 / self.time.as_secs_f64()
-        }
+        if self.time.is_zero() { 0.0 } else { self.units as f64 / self.time.as_secs_f64() }
     }
 
     /// The two slices as one.
     pub fn and(self, other: Self) -> Self {
-        Self {
-            units: self.units + other.units,
-            time: self.time + other.time,
-        }
+        Self { units: self.units + other.units, time: self.time + other.time }
     }
 }
 
@@ -85,26 +78,18 @@ impl<'a> Series<'a> {
     pub fn begin(server: &'a Server, workload: Workload, connections: usize) -> Result<Self> {
         let mut connection = server.connect();
         let name = format!("bench {} {connections} {}", workload.unit(), unique());
-        let answer = answer(&connection.post(
-            "/api/2.0/mlflow/experiments/create",
-            &json!({"name": name}).to_string(),
-        )?)?;
+        let answer = answer(
+            &connection
+                .post("/api/2.0/mlflow/experiments/create", &json!({"name": name}).to_string())?,
+        )?;
         let experiment_id = text_at(&answer, "/experiment_id")?;
         let mut run_ids = Vec::new();
         for _ in 0..connections {
-            let created = connection.post(
-                "/api/2.0/mlflow/runs/create",
-                &create_run_body(&experiment_id, 1),
-            )?;
+            let created = connection
+                .post("/api/2.0/mlflow/runs/create", &create_run_body(&experiment_id, 1))?;
             run_ids.push(text_at(&self::answer(&created)?, "/run/info/run_id")?);
         }
-        Ok(Self {
-            server,
-            workload,
-            experiment_id,
-            run_ids,
-            next_step: AtomicU64::new(0),
-        })
+        Ok(Self { server, workload, experiment_id, run_ids, next_step: AtomicU64::new(0) })
     }
 
     /// Sends requests on every connection for about `duration`, each as soon as the last one is
@@ -120,25 +105,18 @@ impl<'a> Series<'a> {
             workers
                 .into_iter()
                 .map(|worker| {
-                    worker
-                        .join()
-                        .map_err(|_| anyhow::anyhow!("a connection panicked"))?
+                    worker.join().map_err(|_| anyhow::anyhow!("a connection panicked"))?
                 })
                 .collect()
         });
-        Ok(Measured {
-            units: counts?.iter().sum(),
-            time: started.elapsed(),
-        })
+        Ok(Measured { units: counts?.iter().sum(), time: started.elapsed() })
     }
 
     fn one_connection(&self, run_id: &str, until: Instant) -> Result<u64> {
         let mut connection = self.server.connect();
         let mut units = 0;
         while Instant::now() < until {
-            let step = self
-                .next_step
-                .fetch_add(self.workload.units_per_call(), Ordering::Relaxed);
+            let step = self.next_step.fetch_add(self.workload.units_per_call(), Ordering::Relaxed);
             let (path, body) = match self.workload {
                 Workload::LogMetric => ("log-metric", log_metric_body(run_id, step)),
                 Workload::LogBatch => ("log-batch", log_batch_body(run_id, step)),
@@ -178,10 +156,7 @@ impl<'a> Series<'a> {
             }
         }
         if kept != logged {
-            bail!(
-                "{} answered {logged} metrics with 200, but kept {kept}",
-                self.server.name
-            );
+            bail!("{} answered {logged} metrics with 200, but kept {kept}", self.server.name);
         }
         Ok(())
     }
@@ -191,10 +166,9 @@ impl<'a> Series<'a> {
 pub fn fill(server: &Server, runs: u64) -> Result<()> {
     const CONNECTIONS: u64 = 8;
     let name = format!("filled {}", unique());
-    let created = server.connect().post(
-        "/api/2.0/mlflow/experiments/create",
-        &json!({"name": name}).to_string(),
-    )?;
+    let created = server
+        .connect()
+        .post("/api/2.0/mlflow/experiments/create", &json!({"name": name}).to_string())?;
     let experiment_id = text_at(&answer(&created)?, "/experiment_id")?;
     let next = AtomicU64::new(0);
     thread::scope(|scope| {
@@ -202,9 +176,7 @@ pub fn fill(server: &Server, runs: u64) -> Result<()> {
             .map(|_| scope.spawn(|| fill_on_one_connection(server, &experiment_id, &next, runs)))
             .collect();
         for worker in workers {
-            worker
-                .join()
-                .map_err(|_| anyhow::anyhow!("a connection panicked"))??;
+            worker.join().map_err(|_| anyhow::anyhow!("a connection panicked"))??;
         }
         Ok(())
     })
@@ -222,10 +194,8 @@ fn fill_on_one_connection(
         if number >= runs {
             return Ok(());
         }
-        let created = connection.post(
-            "/api/2.0/mlflow/runs/create",
-            &create_run_body(experiment_id, number),
-        )?;
+        let created = connection
+            .post("/api/2.0/mlflow/runs/create", &create_run_body(experiment_id, number))?;
         let run_id = text_at(&answer(&created)?, "/run/info/run_id")?;
         let metrics: Vec<Value> = (0..10)
             .map(|key| {
@@ -270,10 +240,7 @@ fn log_batch_body(run_id: &str, first_step: u64) -> String {
             )
         })
         .collect();
-    format!(
-        r#"{{"run_id":"{run_id}","metrics":[{}]}}"#,
-        metrics.join(",")
-    )
+    format!(r#"{{"run_id":"{run_id}","metrics":[{}]}}"#, metrics.join(","))
 }
 
 fn create_run_body(experiment_id: &str, number: u64) -> String {
@@ -318,9 +285,7 @@ fn answer(response: &super::http::Response) -> Result<Value> {
 
 fn text_at(value: &Value, pointer: &str) -> Result<String> {
     let text = value.pointer(pointer).and_then(Value::as_str);
-    Ok(text
-        .with_context(|| format!("no {pointer} in {value}"))?
-        .to_owned())
+    Ok(text.with_context(|| format!("no {pointer} in {value}"))?.to_owned())
 }
 
 #[cfg(test)]
@@ -333,10 +298,7 @@ mod tests {
         let metrics = batch["metrics"].as_array().expect("an array");
         assert_eq!(metrics.len() as u64, Workload::LogBatch.units_per_call());
         assert_eq!(metrics[0]["step"], 2000);
-        assert!(
-            KEYS.iter()
-                .all(|key| metrics.iter().any(|metric| metric["key"] == *key))
-        );
+        assert!(KEYS.iter().all(|key| metrics.iter().any(|metric| metric["key"] == *key)));
 
         let single: Value = serde_json::from_str(&log_metric_body("r", 7)).expect("JSON");
         assert!(KEYS.contains(&single["key"].as_str().expect("text")));
@@ -345,10 +307,7 @@ mod tests {
 
     #[test]
     fn slices_add_up_to_one_rate() {
-        let slice = |units, secs| Measured {
-            units,
-            time: Duration::from_secs(secs),
-        };
+        let slice = |units, secs| Measured { units, time: Duration::from_secs(secs) };
         let both = slice(100, 1).and(slice(200, 2));
         assert!((both.rate() - 100.0).abs() < 1e-9);
         assert!(Measured::default().rate().abs() < 1e-9);

@@ -42,14 +42,8 @@ const WARM_UP: Duration = Duration::from_millis(700);
 
 /// Runs `cargo xtask bench [PART …]`; without a part, all of them.
 pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
-    if let Some(unknown) = arguments
-        .iter()
-        .find(|part| !PARTS.contains(&part.as_str()))
-    {
-        bail!(
-            "`{unknown}` is not measured; there are: {}",
-            PARTS.join(" ")
-        );
+    if let Some(unknown) = arguments.iter().find(|part| !PARTS.contains(&part.as_str())) {
+        bail!("`{unknown}` is not measured; there are: {}", PARTS.join(" "));
     }
     let wants = |part: &str| arguments.is_empty() || arguments.iter().any(|given| given == part);
 
@@ -68,9 +62,7 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         })?;
     }
     if wants("start") {
-        steps.need("window, release build", || {
-            run::release(workspace, run::DESKTOP)
-        })?;
+        steps.need("window, release build", || run::release(workspace, run::DESKTOP))?;
     }
 
     // On the disk that cargo builds on, never in memory: a commit must cost what a commit costs.
@@ -141,11 +133,7 @@ fn compare(
                 "times",
                 Good::AtLeast,
                 TARGET_RATIO,
-                format!(
-                    "Cairn {}/s, MLflow {}/s",
-                    number(ours.rate()),
-                    number(theirs.rate())
-                ),
+                format!("Cairn {}/s, MLflow {}/s", number(ours.rate()), number(theirs.rate())),
             );
         }
     }

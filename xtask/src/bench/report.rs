@@ -47,14 +47,7 @@ impl Report {
         target: f64,
         detail: impl Into<String>,
     ) {
-        let line = Line {
-            what: what.into(),
-            detail: detail.into(),
-            measured,
-            unit,
-            good,
-            target,
-        };
+        let line = Line { what: what.into(), detail: detail.into(), measured, unit, good, target };
         println!("  {}", text(&line));
         self.lines.push(line);
     }

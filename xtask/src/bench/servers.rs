@@ -30,31 +30,22 @@ impl Server {
         fs::create_dir_all(store)?;
         let mut command = exec::program(workspace.built("release", "cairn"), &workspace.root);
         command.args(["serve", "--port", "0", "--store"]).arg(store);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = command.spawn().context("cairn serve cannot be started")?;
         let stdout = process.stdout.take().context("stdout was asked for")?;
 
         // The line is read on a thread of its own, so that a silent server is an error and no wait
         // without end. The thread goes on reading: a full pipe would stop the server.
         let (sender, receiver) = mpsc::sync_channel(1);
-        thread::Builder::new()
-            .name("cairn-stdout".to_owned())
-            .spawn(move || {
-                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                    if let Some(address) = address_in(&line) {
-                        // Only the first address counts; later ones find the channel full or closed.
-                        let _ = sender.try_send(address);
-                    }
+        thread::Builder::new().name("cairn-stdout".to_owned()).spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(address) = address_in(&line) {
+                    // Only the first address counts; later ones find the channel full or closed.
+                    let _ = sender.try_send(address);
                 }
-            })?;
-        let mut server = Self {
-            name: "Cairn",
-            address: String::new(),
-            process,
-        };
+            }
+        })?;
+        let mut server = Self { name: "Cairn", address: String::new(), process };
         server.address = receiver
             .recv_timeout(Duration::from_secs(20))
             .map_err(|_| anyhow::anyhow!("cairn serve printed no address within 20 s"))?;
@@ -72,24 +63,13 @@ impl Server {
         command.args(["-m", "mlflow", "server", "--host", "127.0.0.1", "--port"]);
         command.arg(port.to_string()).arg("--backend-store-uri");
         command.arg(format!("sqlite:///{}", folder.join("mlflow.db").display()));
-        command
-            .arg("--artifacts-destination")
-            .arg(folder.join("artifacts"));
-        command
-            .env("MLFLOW_DISABLE_TELEMETRY", "true")
-            .env("DO_NOT_TRACK", "true");
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
+        command.arg("--artifacts-destination").arg(folder.join("artifacts"));
+        command.env("MLFLOW_DISABLE_TELEMETRY", "true").env("DO_NOT_TRACK", "true");
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         // Its workers are children; a group of its own lets all of them be ended together.
         in_own_group(&mut command);
         let process = command.spawn().context("mlflow server cannot be started")?;
-        let server = Self {
-            name: "MLflow",
-            address: format!("127.0.0.1:{port}"),
-            process,
-        };
+        let server = Self { name: "MLflow", address: format!("127.0.0.1:{port}"), process };
         server.wait_until_healthy()?;
         Ok(server)
     }
@@ -107,11 +87,7 @@ impl Server {
     fn wait_until_healthy(&self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_mins(3);
         while Instant::now() < deadline {
-            if self
-                .connect()
-                .get("/health")
-                .is_ok_and(|answer| answer.status == 200)
-            {
+            if self.connect().get("/health").is_ok_and(|answer| answer.status == 200) {
                 return Ok(());
             }
             thread::sleep(Duration::from_millis(100));
@@ -155,9 +131,7 @@ fn free_port() -> Result<u16> {
 fn address_in(line: &str) -> Option<String> {
     let (_, after) = line.split_once("http://127.0.0.1:")?;
     let port: String = after.chars().take_while(char::is_ascii_digit).collect();
-    port.parse::<u16>()
-        .ok()
-        .map(|port| format!("127.0.0.1:{port}"))
+    port.parse::<u16>().ok().map(|port| format!("127.0.0.1:{port}"))
 }
 
 #[cfg(test)]
@@ -169,10 +143,7 @@ mod tests {
         let check = |line: &str, expected: Option<&str>| {
             assert_eq!(address_in(line).as_deref(), expected, "{line}");
         };
-        check(
-            "Cairn answers at http://127.0.0.1:5000/ and [::1]",
-            Some("127.0.0.1:5000"),
-        );
+        check("Cairn answers at http://127.0.0.1:5000/ and [::1]", Some("127.0.0.1:5000"));
         check("http://127.0.0.1:41234", Some("127.0.0.1:41234"));
         check("http://127.0.0.1:99999", None);
         check("opening the store", None);

@@ -34,11 +34,7 @@ pub fn measure(workspace: &Workspace, scratch: &Path, report: &mut Report) -> Re
         let server = Server::cairn(workspace, &store)?;
         load::fill(&server, RUNS)?;
     }
-    let display = if run::has_display() {
-        None
-    } else {
-        Some(Display::start()?)
-    };
+    let display = if run::has_display() { None } else { Some(Display::start()?) };
     let mut starts = Vec::new();
     for _ in 0..STARTS {
         let start = open_once(workspace, scratch, &store, display.as_ref())?;
@@ -67,9 +63,7 @@ pub fn measure(workspace: &Workspace, scratch: &Path, report: &mut Report) -> Re
         TARGET_MB,
         format!(
             "of it private {} MB, the rest is mapped files shared with other programs",
-            number(self::median(
-                starts.iter().map(|start| start.private_mb).collect()
-            ))
+            number(self::median(starts.iter().map(|start| start.private_mb).collect()))
         ),
     );
     Ok(())
@@ -90,34 +84,26 @@ fn open_once(
     display: Option<&Display>,
 ) -> Result<Start> {
     let mut command = exec::program(workspace.built("release", "cairn-desktop"), &workspace.root);
-    command
-        .arg("--store")
-        .arg(store)
-        .env("CAIRN_BENCH_START", "1");
+    command.arg("--store").arg(store).env("CAIRN_BENCH_START", "1");
     // Settings of its own: the measurement neither sees nor changes the user's.
     command.env("CAIRN_HOME", scratch.join("home"));
     if let Some(display) = display {
         command.env("DISPLAY", &display.name);
     }
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
 
     let started = Instant::now();
     let mut window = Ended(command.spawn().context("cairn-desktop cannot be started")?);
     let stdout = window.0.stdout.take().context("stdout was asked for")?;
     let (sender, receiver) = mpsc::sync_channel(1);
-    thread::Builder::new()
-        .name("window-stdout".to_owned())
-        .spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                if line.starts_with("FIRST_TABLE") {
-                    // Only the first one counts; later ones find the channel full or closed.
-                    let _ = sender.try_send(Instant::now());
-                }
+    thread::Builder::new().name("window-stdout".to_owned()).spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if line.starts_with("FIRST_TABLE") {
+                // Only the first one counts; later ones find the channel full or closed.
+                let _ = sender.try_send(Instant::now());
             }
-        })?;
+        }
+    })?;
     let filled = receiver
         .recv_timeout(Duration::from_mins(1))
         .map_err(|_| anyhow::anyhow!("the window showed no run table within 60 s"))?;
@@ -136,11 +122,8 @@ fn megabytes(status: &str, name: &str) -> Result<f64> {
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
         .with_context(|| format!("no {name} in the status of the process"))?;
-    let kilobytes: f64 = line
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .with_context(|| line.to_owned())?;
+    let kilobytes: f64 =
+        line.trim().trim_end_matches(" kB").parse().with_context(|| line.to_owned())?;
     Ok(kilobytes * 1024.0 / 1e6)
 }
 
@@ -170,29 +153,15 @@ struct Display {
 impl Display {
     fn start() -> Result<Self> {
         let mut command = Command::new("Xvfb");
-        command.args([
-            "-displayfd",
-            "1",
-            "-screen",
-            "0",
-            "1280x900x24",
-            "-nolisten",
-            "tcp",
-        ]);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null());
+        command.args(["-displayfd", "1", "-screen", "0", "1280x900x24", "-nolisten", "tcp"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut server = Ended(command.spawn().context("Xvfb cannot be started")?);
         let stdout = server.0.stdout.take().context("stdout was asked for")?;
         let mut number = String::new();
         if BufReader::new(stdout).read_line(&mut number)? == 0 {
             bail!("Xvfb ended without a display");
         }
-        Ok(Self {
-            name: format!(":{}", number.trim()),
-            _server: server,
-        })
+        Ok(Self { name: format!(":{}", number.trim()), _server: server })
     }
 }
 

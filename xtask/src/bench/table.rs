@@ -25,15 +25,10 @@ struct Printed {
 pub fn measure(workspace: &Workspace, scratch: &Path, report: &mut Report) -> Result<()> {
     let mut cargo = workspace.cargo();
     cargo.args(["run", "--release", "--quiet", "--package", "cairn-app"]);
-    cargo
-        .args(["--example", "bench_table", "--"])
-        .arg(scratch.join("table"));
+    cargo.args(["--example", "bench_table", "--"]).arg(scratch.join("table"));
     println!("  making a store of 100,000 runs; this takes minutes");
     let text = exec::capture(&mut cargo)?;
-    let line = text
-        .lines()
-        .next_back()
-        .context("bench_table printed nothing")?;
+    let line = text.lines().next_back().context("bench_table printed nothing")?;
     let printed: Printed =
         serde_json::from_str(line).with_context(|| format!("bench_table printed `{line}`"))?;
     report.add(

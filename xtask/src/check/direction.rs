@@ -47,10 +47,7 @@ const WINDOW: &str = "cairn-desktop";
 pub fn check(workspace: &Workspace) -> Result<Outcome> {
     let violations = violations(&metadata::read(workspace)?);
     if !violations.is_empty() {
-        bail!(
-            "dependencies against the direction:\n    {}",
-            violations.join("\n    ")
-        );
+        bail!("dependencies against the direction:\n    {}", violations.join("\n    "));
     }
     Ok(Outcome::Done)
 }
@@ -59,9 +56,7 @@ fn violations(graph: &Graph) -> Vec<String> {
     let mut found = Vec::new();
     for member in &graph.members {
         let Some(allowed) = all_below(member) else {
-            found.push(format!(
-                "{member} has no place in the direction of dependencies yet"
-            ));
+            found.push(format!("{member} has no place in the direction of dependencies yet"));
             continue;
         };
         let named = graph.names.get(member).into_iter().flatten();
@@ -73,19 +68,13 @@ fn violations(graph: &Graph) -> Vec<String> {
         if member != WINDOW
             && let Some(way) = graph.path(member, "tauri")
         {
-            found.push(format!(
-                "only {WINDOW} may need a webview: {}",
-                way.join(" → ")
-            ));
+            found.push(format!("only {WINDOW} may need a webview: {}", way.join(" → ")));
         }
     }
     for (member, unwanted) in NEVER {
         for other in *unwanted {
             if let Some(way) = graph.path(member, other) {
-                found.push(format!(
-                    "{member} must not need {other}: {}",
-                    way.join(" → ")
-                ));
+                found.push(format!("{member} must not need {other}: {}", way.join(" → ")));
             }
         }
     }
@@ -94,12 +83,8 @@ fn violations(graph: &Graph) -> Vec<String> {
 
 /// Everything below a crate, however far; `None` for a crate that has no place.
 fn all_below(name: &str) -> Option<BTreeSet<&'static str>> {
-    let directly = |name: &str| {
-        BELOW
-            .iter()
-            .find(|(package, _)| *package == name)
-            .map(|(_, below)| *below)
-    };
+    let directly =
+        |name: &str| BELOW.iter().find(|(package, _)| *package == name).map(|(_, below)| *below);
     let mut waiting: Vec<&str> = directly(name)?.to_vec();
     let mut all = BTreeSet::new();
     while let Some(package) = waiting.pop() {
@@ -121,21 +106,14 @@ mod tests {
         let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut members = BTreeSet::new();
         for (from, to) in edges {
-            needs
-                .entry((*from).to_owned())
-                .or_default()
-                .insert((*to).to_owned());
+            needs.entry((*from).to_owned()).or_default().insert((*to).to_owned());
             for package in [from, to] {
                 if package.starts_with("cairn-") {
                     members.insert((*package).to_owned());
                 }
             }
         }
-        let graph = Graph {
-            members,
-            names: needs.clone(),
-            needs,
-        };
+        let graph = Graph { members, names: needs.clone(), needs };
         assert_eq!(violations(&graph), expected, "{edges:?}");
     }
 

@@ -70,37 +70,24 @@ fn parse(text: &str) -> Result<Graph> {
         .collect();
     let name = |id: &str| name_of.get(id).copied().unwrap_or(id).to_owned();
 
-    let members: BTreeSet<String> = metadata
-        .workspace_members
-        .iter()
-        .map(|id| name(id))
-        .collect();
+    let members: BTreeSet<String> = metadata.workspace_members.iter().map(|id| name(id)).collect();
     let mut needs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for node in &metadata.resolve.nodes {
         let package = name(&node.id);
         for dependency in &node.deps {
             let other = name(&dependency.pkg);
-            let is_only_for_tests = dependency
-                .dep_kinds
-                .iter()
-                .all(|kind| kind.kind.as_deref() == Some("dev"));
+            let is_only_for_tests =
+                dependency.dep_kinds.iter().all(|kind| kind.kind.as_deref() == Some("dev"));
             if !is_only_for_tests {
-                needs
-                    .entry(package.clone())
-                    .or_default()
-                    .insert(other.clone());
+                needs.entry(package.clone()).or_default().insert(other.clone());
             }
             if members.contains(&package) {
                 names.entry(package.clone()).or_default().insert(other);
             }
         }
     }
-    Ok(Graph {
-        members,
-        needs,
-        names,
-    })
+    Ok(Graph { members, needs, names })
 }
 
 impl Graph {
@@ -153,15 +140,9 @@ mod tests {
     #[test]
     fn test_dependencies_are_named_but_not_needed() {
         let graph = parse(EXAMPLE).expect("readable metadata");
-        assert_eq!(
-            graph.members,
-            BTreeSet::from(["a".to_owned(), "b".to_owned()])
-        );
+        assert_eq!(graph.members, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
         assert_eq!(graph.needs["a"], BTreeSet::from(["b".to_owned()]));
-        assert_eq!(
-            graph.names["a"],
-            BTreeSet::from(["b".to_owned(), "y".to_owned()])
-        );
+        assert_eq!(graph.names["a"], BTreeSet::from(["b".to_owned(), "y".to_owned()]));
     }
 
     #[test]

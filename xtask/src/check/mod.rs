@@ -26,11 +26,7 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         Ok(Outcome::Done)
     });
     steps.attempt("lints", || lints(workspace, with_window));
-    let scope = if with_window {
-        Scope::Workspace
-    } else {
-        Scope::App
-    };
+    let scope = if with_window { Scope::Workspace } else { Scope::App };
     steps.attempt("generated types", || codegen::check(workspace, scope));
     steps.end()
 }

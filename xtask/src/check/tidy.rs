@@ -15,16 +15,8 @@ const EXAMPLE_PEOPLE: &[&str] = &["a", "ada", "me", "name", "user", "you"];
 
 /// Where packages may come from, by lock file.
 const PUBLIC_REGISTRIES: &[(&str, &str, &str)] = &[
-    (
-        "package-lock.json",
-        "\"resolved\": \"",
-        "https://registry.npmjs.org/",
-    ),
-    (
-        "Cargo.lock",
-        "source = \"",
-        "registry+https://github.com/rust-lang/crates.io-index",
-    ),
+    ("package-lock.json", "\"resolved\": \"", "https://registry.npmjs.org/"),
+    ("Cargo.lock", "source = \"", "registry+https://github.com/rust-lang/crates.io-index"),
 ];
 
 /// Checks the files that git tracks.
@@ -38,9 +30,7 @@ pub fn check(workspace: &Workspace) -> Result<Outcome> {
         if let Ok(text) = fs::read_to_string(workspace.root.join(name)) {
             remarks.extend(remarks_on(name, &text, &machine));
             if Path::new(name).extension().is_some_and(|ext| ext == "md") {
-                remarks.extend(dead_paths(name, &text, &|path| {
-                    workspace.root.join(path).exists()
-                }));
+                remarks.extend(dead_paths(name, &text, &|path| workspace.root.join(path).exists()));
             }
         }
     }
@@ -76,15 +66,8 @@ fn remarks_on(name: &str, text: &str, machine: &[String]) -> Vec<String> {
 
 /// One line for each file of this checkout that a document names in backticks and that is not there.
 fn dead_paths(name: &str, text: &str, exists: &dyn Fn(&str) -> bool) -> Vec<String> {
-    const ROOTS: [&str; 7] = [
-        "crates/",
-        "docs/",
-        "icons/",
-        "src-tauri/",
-        "tests/",
-        "ui/",
-        "xtask/",
-    ];
+    const ROOTS: [&str; 7] =
+        ["crates/", "docs/", "icons/", "src-tauri/", "tests/", "ui/", "xtask/"];
     // What is built is not there in a fresh clone.
     const BUILT: [&str; 2] = ["ui/build", "ui/node_modules"];
     let mut remarks = Vec::new();
@@ -180,37 +163,15 @@ mod tests {
             assert_eq!(dead_paths("a.md", line, &exists).len(), expected, "{line}");
         };
         check("see `crates/cairn-core/src/lib.rs` and `crates/gone.rs`", 1);
-        check(
-            "`crates/<name>/tests/`, `ui/src/**/*.test.ts`, `ui/build`",
-            0,
-        );
-        check(
-            "crates/gone.rs outside of backticks, `other/gone.rs` elsewhere",
-            0,
-        );
+        check("`crates/<name>/tests/`, `ui/src/**/*.test.ts`, `ui/build`", 0);
+        check("crates/gone.rs outside of backticks, `other/gone.rs` elsewhere", 0);
     }
 
     #[test]
     fn packages_come_from_the_public_registries() {
-        check(
-            "ui/package-lock.json",
-            "\"resolved\": \"https://mirror.example/x.tgz\",",
-            1,
-        );
-        check(
-            "ui/package-lock.json",
-            "\"resolved\": \"https://registry.npmjs.org/x.tgz\",",
-            0,
-        );
-        check(
-            "Cargo.lock",
-            "source = \"registry+https://mirror.example/index\"",
-            1,
-        );
-        check(
-            "notes.txt",
-            "\"resolved\": \"https://mirror.example/x.tgz\",",
-            0,
-        );
+        check("ui/package-lock.json", "\"resolved\": \"https://mirror.example/x.tgz\",", 1);
+        check("ui/package-lock.json", "\"resolved\": \"https://registry.npmjs.org/x.tgz\",", 0);
+        check("Cargo.lock", "source = \"registry+https://mirror.example/index\"", 1);
+        check("notes.txt", "\"resolved\": \"https://mirror.example/x.tgz\",", 0);
     }
 }

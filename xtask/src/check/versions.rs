@@ -34,9 +34,7 @@ fn in_cargo_lock(text: &str, package: &str) -> Option<String> {
 
 fn in_npm_lock(text: &str, package: &str) -> Option<String> {
     let lock: Value = serde_json::from_str(text).ok()?;
-    let entry = lock
-        .get("packages")?
-        .get(format!("node_modules/{package}"))?;
+    let entry = lock.get("packages")?.get(format!("node_modules/{package}"))?;
     Some(entry.get("version")?.as_str()?.to_owned())
 }
 
@@ -55,10 +53,7 @@ mod tests {
         assert_eq!(in_cargo_lock(cargo, "tauri").as_deref(), Some("2.12.5"));
         assert_eq!(in_cargo_lock(cargo, "taur"), None);
         let npm = r#"{"packages": {"node_modules/@tauri-apps/api": {"version": "2.12.0"}}}"#;
-        assert_eq!(
-            in_npm_lock(npm, "@tauri-apps/api").as_deref(),
-            Some("2.12.0")
-        );
+        assert_eq!(in_npm_lock(npm, "@tauri-apps/api").as_deref(), Some("2.12.0"));
     }
 
     #[test]

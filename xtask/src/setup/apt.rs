@@ -68,41 +68,26 @@ pub fn install_missing(workspace: &Workspace, purpose: Purpose) -> Result<Outcom
     }
     if !exec::is_on_path("dpkg-query") || !exec::is_on_path("apt-get") {
         for group in &groups {
-            println!(
-                "  needed {}: what Debian calls {}",
-                group.reason,
-                group.packages.join(" ")
-            );
+            println!("  needed {}: what Debian calls {}", group.reason, group.packages.join(" "));
         }
         return Ok(Outcome::Skipped(
             "this system has no apt; install the above by its own means".to_owned(),
         ));
     }
 
-    let wanted: Vec<&str> = groups
-        .iter()
-        .flat_map(|group| group.packages)
-        .copied()
-        .collect();
+    let wanted: Vec<&str> = groups.iter().flat_map(|group| group.packages).copied().collect();
     let present = installed(&workspace.root, &wanted)?;
     let mut missing = Vec::new();
     for group in &groups {
-        let of_group: Vec<&str> = group
-            .packages
-            .iter()
-            .copied()
-            .filter(|name| !present.contains(*name))
-            .collect();
+        let of_group: Vec<&str> =
+            group.packages.iter().copied().filter(|name| !present.contains(*name)).collect();
         if !of_group.is_empty() {
             println!("  missing {}: {}", group.reason, of_group.join(" "));
         }
         missing.extend(of_group);
     }
     if missing.is_empty() {
-        return Ok(Outcome::Skipped(format!(
-            "all {} are present",
-            wanted.len()
-        )));
+        return Ok(Outcome::Skipped(format!("all {} are present", wanted.len())));
     }
 
     let Some(prefix) = privilege() else {
@@ -134,11 +119,7 @@ fn apt(workspace: &Workspace, prefix: &[&str], arguments: &[&str]) -> Result<()>
 
 /// What stands before a command that needs root: nothing for root, else sudo, else `None`.
 fn privilege() -> Option<&'static [&'static str]> {
-    let user = Command::new("id")
-        .arg("-u")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let user = Command::new("id").arg("-u").stdin(Stdio::null()).output().ok()?;
     if String::from_utf8_lossy(&user.stdout).trim() == "0" {
         return Some(&[]);
     }

@@ -23,11 +23,7 @@ pub enum Purpose {
 /// Runs `cargo xtask setup [--tests]`.
 pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     crate::only_switches(arguments, &["--tests"])?;
-    let purpose = if arguments.is_empty() {
-        Purpose::Run
-    } else {
-        Purpose::Tests
-    };
+    let purpose = if arguments.is_empty() { Purpose::Run } else { Purpose::Tests };
     let mut steps = Steps::begin();
     steps_for(workspace, purpose, &mut steps)?;
     steps.end()
@@ -35,9 +31,7 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 
 /// Takes the steps of the set-up as part of another command.
 pub fn steps_for(workspace: &Workspace, purpose: Purpose, steps: &mut Steps) -> Result<()> {
-    steps.need("system packages", || {
-        apt::install_missing(workspace, purpose)
-    })?;
+    steps.need("system packages", || apt::install_missing(workspace, purpose))?;
     steps.need("npm packages", || npm::install(workspace))?;
     if purpose == Purpose::Tests {
         steps.need("uv", || tools::install_uv(workspace))?;

@@ -22,9 +22,7 @@ pub fn install(workspace: &Workspace) -> Result<Outcome> {
     // The stamp lies inside, so that deleting node_modules deletes it too.
     let stamp_file = ui.join("node_modules/.cairn-stamp");
     if stamp::is_current(&stamp_file, &hash) {
-        return Ok(Outcome::Skipped(
-            "node_modules fits the lock file".to_owned(),
-        ));
+        return Ok(Outcome::Skipped("node_modules fits the lock file".to_owned()));
     }
     exec::run(exec::program("npm", &ui).args(["ci", "--no-audit", "--no-fund"]))?;
     stamp::write(&stamp_file, &hash)?;

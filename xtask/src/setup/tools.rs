@@ -22,11 +22,7 @@ fn find_uv(workspace: &Workspace) -> Option<PathBuf> {
         .flat_map(|path| env::split_paths(&path).collect::<Vec<_>>())
         .map(|folder| folder.join("uv"));
     let in_cache = workspace.tools().join("uv/bin/uv");
-    named
-        .into_iter()
-        .chain(on_path)
-        .chain([in_cache])
-        .find(|path| path.is_file())
+    named.into_iter().chain(on_path).chain([in_cache]).find(|path| path.is_file())
 }
 
 /// Makes sure that there is a uv, from PyPI if need be.
@@ -37,9 +33,7 @@ pub fn install_uv(workspace: &Workspace) -> Result<Outcome> {
     let folder = workspace.tools().join("uv");
     fs::create_dir_all(workspace.tools())?;
     exec::run(
-        exec::program("python3", &workspace.root)
-            .args(["-m", "venv", "--clear"])
-            .arg(&folder),
+        exec::program("python3", &workspace.root).args(["-m", "venv", "--clear"]).arg(&folder),
     )?;
     let pip = folder.join("bin/python");
     exec::run(exec::program(pip, &workspace.root).args(["-m", "pip", "install", "--quiet", "uv"]))?;
@@ -62,14 +56,7 @@ pub fn install_tauri_driver(workspace: &Workspace) -> Result<Outcome> {
     exec::run(
         workspace
             .cargo()
-            .args([
-                "install",
-                "tauri-driver",
-                "--version",
-                "^2",
-                "--locked",
-                "--root",
-            ])
+            .args(["install", "tauri-driver", "--version", "^2", "--locked", "--root"])
             .arg(workspace.tools()),
     )?;
     Ok(Outcome::Done)
