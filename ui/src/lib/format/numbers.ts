@@ -39,15 +39,15 @@ export function exactNumber(value: WireNumber): string {
 
 /**
  * How many significant digits a column needs so that its values look different where they differ:
- * at least 3, at most 8. Values that are not finite do not count.
+ * at least 4, at most 6. Values that are not finite do not count.
  */
 export function digitsFor(values: readonly number[]): number {
   const distinct = [...new Set(values.filter((value) => Number.isFinite(value)))];
-  for (let digits = 3; digits < 8; digits += 1) {
+  for (let digits = 4; digits < 6; digits += 1) {
     const shown = new Set(distinct.map((value) => value.toPrecision(digits)));
-    if (shown.size >= distinct.length * 0.95) return Math.max(digits, 4);
+    if (shown.size >= distinct.length * 0.95) return digits;
   }
-  return 8;
+  return 6;
 }
 
 function exponent(value: number, digits: number): string {

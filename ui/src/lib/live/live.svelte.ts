@@ -71,6 +71,10 @@ export class Live {
         const before = this.#client.getQueryData<StoreStatus | null>(["store.status"]);
         this.#client.setQueryData(["store.status"], event.status);
         if (before?.path !== event.status?.path) this.#forget();
+        else if (before?.has_runs !== event.status?.has_runs) {
+          // Whoever shows the first run looks in this list for where it is.
+          void this.#client.invalidateQueries({ queryKey: ["experiments.list"] });
+        }
         break;
       }
       case "job":

@@ -22,12 +22,12 @@ export const MAX_WIDTH = 800;
 const SHOWN_AT_FIRST = 20;
 
 const OF_EVERY_RUN: Column[] = [
-  column({ kind: "name" }, "Run", 232),
-  column({ kind: "status" }, "Status", 104),
-  column({ kind: "start" }, "Started", 104),
-  column({ kind: "duration" }, "Duration", 96),
-  column({ kind: "source" }, "Source", 136),
-  { ...column({ kind: "user" }, "User", 104), isShownAtFirst: false },
+  column({ kind: "name" }, "Run", 216),
+  column({ kind: "status" }, "Status", 100),
+  column({ kind: "start" }, "Started", 96),
+  column({ kind: "duration" }, "Duration", 88),
+  column({ kind: "source" }, "Source", 128),
+  { ...column({ kind: "user" }, "User", 96), isShownAtFirst: false },
 ];
 
 /** Every column that the runs of an experiment have, in the order of the table. */
