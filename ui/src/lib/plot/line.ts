@@ -129,7 +129,7 @@ export class LinePlot {
     return {
       width: options.widthPx,
       height: options.heightPx,
-      padding: [8, 8, 0, 0],
+      padding: [8, 16, 0, 0],
       legend: { show: false },
       scales: {
         x: {
@@ -145,7 +145,7 @@ export class LinePlot {
           size: 24,
           space: 56,
           incrs: [...(xKind === "step" ? STEP_INCREMENTS : TIME_INCREMENTS)],
-          values: (_, ticks, __, ___, increment) => xLabels(xKind, ticks, increment),
+          values: (_, ticks, __, ___, increment) => this.#xLabels(ticks, increment),
         },
         {
           ...axis,
@@ -173,7 +173,7 @@ export class LinePlot {
       cursor: {
         y: false,
         drag: { x: true, y: false, setScale: false, dist: 5 },
-        points: { size: 7, width: 2, stroke: () => this.#colors.surface, fill: series },
+        points: { size: 9, width: 1.5, stroke: () => this.#colors.surface, fill: series },
         sync: {
           key: `${options.syncKey} ${xKind}`,
           setSeries: false,
@@ -212,6 +212,22 @@ export class LinePlot {
         ],
       },
     };
+  }
+
+  /** Labels where there are points; the first says what the axis counts. */
+  #xLabels(ticks: readonly number[], increment: number): string[] {
+    const { x, xKind } = this.#drawing;
+    const from = x[0] ?? 0;
+    const to = x.at(-1) ?? 0;
+    const labels = xKind === "step" ? numberLabels(ticks, increment) : timeLabels(ticks, increment);
+    let isFirst = xKind === "step";
+    return labels.map((label, index) => {
+      const tick = ticks[index] ?? NaN;
+      if (tick < from || tick > to) return "";
+      const unit = isFirst ? "step " : "";
+      isFirst = false;
+      return unit + label;
+    });
   }
 
   /** Which points get a dot: all where there is room, else those that no line reaches. */
@@ -275,12 +291,4 @@ function drawMark(
 
 function dataOf(drawing: Drawing): uPlot.AlignedData {
   return [[...drawing.x], [...drawing.y]];
-}
-
-/** The first label says what the axis counts. */
-function xLabels(kind: Drawing["xKind"], ticks: readonly number[], increment: number): string[] {
-  if (kind === "time") return timeLabels(ticks, increment);
-  return numberLabels(ticks, increment).map((label, index) =>
-    index === 0 ? `step ${label}` : label,
-  );
 }

@@ -42,11 +42,8 @@ export function numberLabels(ticks: readonly number[], increment: number): strin
   const decimals = decimalsOf(increment);
   return ticks.map((tick) => {
     // A tick that is zero but for the rounding of doubles is zero.
-    const value = Math.abs(tick) < increment / 1e6 ? 0 : tick;
-    return value.toLocaleString("en", {
-      minimumFractionDigits: decimals,
-      maximumFractionDigits: decimals,
-    });
+    if (Math.abs(tick) < increment / 1e6) return "0";
+    return withThousands(tick.toFixed(decimals));
   });
 }
 
@@ -62,6 +59,14 @@ export function timeLabels(ticks: readonly number[], increment: number): string[
           : (["s", 1] as const);
   const decimals = decimalsOf(increment / size);
   return ticks.map((tick) => (tick === 0 ? "0" : `${(tick / size).toFixed(decimals)} ${unit}`));
+}
+
+/** Sets thousands apart by a thin space from 10,000 on, as numbers are written everywhere here. */
+function withThousands(text: string): string {
+  const [whole = "", fraction] = text.split(".");
+  const isLong = whole.replace("-", "").length > 4;
+  const grouped = isLong ? whole.replace(/\B(?=(\d{3})+$)/g, "\u202f") : whole;
+  return fraction === undefined ? grouped : `${grouped}.${fraction}`;
 }
 
 /** The power of ten of a positive number: 3 for 1,234 and -2 for 0.05. */

@@ -1,4 +1,5 @@
 /** Registered models as their screens show them. */
+import { matchesSearch } from "$lib/parts/search";
 import type { RegisteredModelSummary } from "$lib/rpc/bindings/RegisteredModelSummary";
 
 /** The address of a model's page. */
@@ -13,16 +14,13 @@ export function findModels(
   models: readonly RegisteredModelSummary[],
   search: string,
 ): RegisteredModelSummary[] {
-  const words = search.toLowerCase().split(/\s+/);
   return models.filter((model) => {
     const text = [
       model.name,
       ...model.aliases.map((alias) => `@${alias.alias}`),
       ...model.tags.map((tag) => `${tag.key} ${tag.value}`),
-    ]
-      .join(" ")
-      .toLowerCase();
-    return words.every((word) => text.includes(word));
+    ].join(" ");
+    return matchesSearch(text, search);
   });
 }
 

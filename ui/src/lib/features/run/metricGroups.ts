@@ -1,4 +1,5 @@
 /** The metrics of a run as they stand on its page: searched, and grouped by what precedes the `/`. */
+import { matchesSearch } from "$lib/parts/search";
 
 /** Metrics whose keys begin alike. */
 export interface MetricGroup {
@@ -7,28 +8,24 @@ export interface MetricGroup {
   readonly keys: readonly string[];
 }
 
+/** Compares `layer 9` before `layer 10`. In English order, so that a list is the same everywhere. */
+const byName = new Intl.Collator("en", { numeric: true }).compare;
+
 /** What MLflow's own measurements of the machine begin with. */
 const SYSTEM = "system";
 
 /**
- * Whether a key holds every word of a search, in any order and any case. An empty search holds for all.
- */
-export function matchesSearch(text: string, search: string): boolean {
-  const low = text.toLowerCase();
-  return search
-    .toLowerCase()
-    .split(/\s+/)
-    .every((word) => low.includes(word));
-}
-
-/**
- * Groups keys: those without a prefix first, then by prefix, the machine's (`system/`) last. `keys` is
- * sorted, and stays so within a group.
+ * Groups keys: those without a prefix first, then by prefix, the machine's (`system/`) last. Within
+ * a group keys stand as people count. What a search found is one group, so that it stands together.
  */
 export function groupMetrics(keys: readonly string[], search: string): MetricGroup[] {
+  const sorted = [...keys].sort(byName);
+  if (search.trim() !== "") {
+    const found = sorted.filter((key) => matchesSearch(key, search));
+    return found.length === 0 ? [] : [{ prefix: "", keys: found }];
+  }
   const groups = new Map<string, string[]>();
-  for (const key of keys) {
-    if (!matchesSearch(key, search)) continue;
+  for (const key of sorted) {
     const slash = key.indexOf("/");
     const prefix = slash > 0 ? key.slice(0, slash) : "";
     const group = groups.get(prefix);
