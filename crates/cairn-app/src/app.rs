@@ -154,8 +154,7 @@ impl App {
 
     /// Opens the store asked for at the start, the last one, or the default one, in this order.
     pub(crate) async fn retry(&self) -> Result<StoreStatus, CommandError> {
-        let last = self.inner.settings.lock().expect("no holder of this lock panics");
-        let last = last.settings().recent_stores.first().map(PathBuf::from);
+        let last = self.settings().recent_stores.first().map(PathBuf::from);
         match (self.inner.options.store.clone(), last) {
             (Some(path), _) => self.open(&path, OpenOptions::Create).await,
             (None, Some(path)) => self.open(&path, OpenOptions::Existing).await,
@@ -248,11 +247,15 @@ impl App {
     }
 }
 
+/// The port that this user's MLflow clients know; `None` before the first start.
+pub fn remembered_port(options: &AppOptions) -> Option<u16> {
+    SettingsFile::load(&options.config_dir).settings().port
+}
+
 /// The port that this user's MLflow clients know, before an [`App`] exists; made up at the first
 /// start, between 20000 and 29999, so that no two users of a machine are likely to share it.
 pub fn preferred_port(options: &AppOptions) -> u16 {
-    let file = SettingsFile::load(&options.config_dir);
-    file.settings().port.unwrap_or_else(|| {
+    remembered_port(options).unwrap_or_else(|| {
         let mut bytes = [0; 2];
         // Without randomness every user gets the same port; the next one is taken then.
         let _ = getrandom::fill(&mut bytes);

@@ -62,7 +62,7 @@ async fn train(
     while let Some(event) = process.next_output().await {
         if let OutputEvent::Line(line) = event {
             match SampleProgress::parse(&line.text) {
-                Some(told) => job.step(told.step, Some(told.fraction)),
+                Some(told) => job.step(told.words, Some(told.fraction)),
                 None => job.log(&line.text),
             }
         }

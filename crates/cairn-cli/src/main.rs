@@ -1,1 +1,69 @@
-fn main(){}
+//! The `cairn` program.
+//!
+//! `cairn serve` answers MLflow clients over a store; with `--ui` it also serves the interface to a
+//! browser on a port of its own.
+
+mod assets;
+mod interface;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Experiments, models and runs on this computer, compatible with MLflow.
+#[derive(Debug, Parser)]
+#[command(name = "cairn", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a store to MLflow clients on this computer
+    Serve(ServeArgs),
+}
+
+/// Which store, and on which ports.
+#[derive(Debug, Args)]
+struct ServeArgs {
+    /// The folder of the store, made if it is missing; or an existing mlflow.db
+    /// [default: the store of the desktop program]
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+
+    /// The port for MLflow clients; 0 takes any free one
+    /// [default: this user's usual port, or a free one if it is taken]
+    #[arg(long, value_name = "N")]
+    port: Option<u16>,
+
+    /// Also serve the interface to a browser, and print its link
+    #[arg(long)]
+    ui: bool,
+
+    /// The port of the interface; 0 takes any free one
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "ui")]
+    ui_port: u16,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::try_from_env("CAIRN_LOG")
+                .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
+        )
+        .init();
+    let outcome = match cli.command {
+        Command::Serve(args) => serve::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

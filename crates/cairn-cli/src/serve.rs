@@ -1,0 +1,145 @@
+//! `cairn serve`: from arguments to ports that answer, until a signal.
+
+use std::{io::Write as _, path::Path, sync::Arc};
+
+use anyhow::{Context as _, anyhow};
+use cairn_app::{
+    App, AppOptions, Host,
+    app::{preferred_port, remembered_port},
+    dto::ServerStatus,
+};
+use cairn_server::{BindError, PortChoice, RunningServer, Server};
+use cairn_store::{OpenOptions, Store};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{ServeArgs, interface};
+
+/// Serves until SIGTERM or Ctrl-C.
+pub fn run(args: ServeArgs) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the program's threads cannot be started")?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: ServeArgs) -> anyhow::Result<()> {
+    let options = AppOptions::for_this_user(args.store.clone()).map_err(|text| anyhow!(text))?;
+    // Signals are caught before anything is told, so that a program that reads the address may end
+    // this one at once.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let until_signal = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let usual = preferred_port(&options);
+    let choice = match args.port {
+        Some(0) => PortChoice::Any,
+        Some(port) => PortChoice::Exactly(port),
+        None => PortChoice::Prefer(usual),
+    };
+    if args.ui {
+        serve_with_interface(options, choice, args.ui_port, until_signal).await
+    } else {
+        let path = args.store.unwrap_or_else(|| options.default_store());
+        let store = open(&path)?;
+        let server = bind(Some(store.clone()), choice).await?;
+        tell(&store, &server, choice);
+        until_signal.await;
+        server.shutdown().await;
+        // The last handle of the store waits until all that was accepted is written.
+        drop(store);
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> anyhow::Result<Store> {
+    Store::open(path, OpenOptions::Create).map_err(|error| {
+        let hint = error.hint();
+        anyhow!("{error}\n{hint}")
+    })
+}
+
+async fn bind(store: Option<Store>, choice: PortChoice) -> anyhow::Result<RunningServer> {
+    Server::start(store, choice).await.map_err(|error| match error {
+        BindError::Taken { port } => {
+            anyhow!("{error}\nFor example: cairn serve --port 0 takes any free port instead of {port}.")
+        }
+        other => anyhow!(other),
+    })
+}
+
+/// Prints where the store is reached, and what is unusual about it.
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn tell(store: &Store, server: &RunningServer, choice: PortChoice) {
+    if let PortChoice::Prefer(usual) = choice
+        && usual != server.port()
+    {
+        println!("Port {usual} is taken by another program; using {} instead.", server.port());
+    }
+    if let Some(reason) = store.read_only() {
+        println!("The store is open for reading only: {reason}");
+    }
+    println!("Serving {} at {}", store.dir().display(), server.tracking_uri());
+    println!("In Python: mlflow.set_tracking_uri(\"{}\")", server.tracking_uri());
+    // Whoever waits for the address reads it through a pipe.
+    let _ = std::io::stdout().flush();
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+async fn serve_with_interface(
+    options: AppOptions,
+    choice: PortChoice,
+    ui_port: u16,
+    until_signal: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
+    let remembered = remembered_port(&options);
+    let server = Arc::new(bind(None, choice).await?);
+    let asked = match choice {
+        PortChoice::Prefer(port) => Some(port),
+        PortChoice::Exactly(_) | PortChoice::Any => None,
+    };
+    let host = BrowserHost { server: server.clone(), asked };
+    let app = App::start(options, Box::new(host)).await;
+    if remembered.is_none() && asked == Some(server.port()) {
+        app.remember_port(server.port());
+    }
+    let interface = interface::Interface::start(app.clone(), ui_port).await?;
+    match app.store() {
+        Ok(store) => tell(&store, &server, choice),
+        Err(error) => println!("No store is open: {}", error.message),
+    }
+    println!("Open {} in a browser on this computer.", interface.link());
+    let _ = std::io::stdout().flush();
+    until_signal.await;
+    app.stop().await;
+    interface.shutdown().await;
+    drop(app);
+    if let Ok(server) = Arc::try_unwrap(server) {
+        server.shutdown().await;
+    }
+    Ok(())
+}
+
+/// What the application needs of this host.
+struct BrowserHost {
+    server: Arc<RunningServer>,
+    /// The port that was wished for, if another one would do.
+    asked: Option<u16>,
+}
+
+impl Host for BrowserHost {
+    fn serve(&self, store: Option<Store>) {
+        self.server.set_store(store);
+    }
+
+    fn server_status(&self) -> ServerStatus {
+        ServerStatus::Listening {
+            tracking_uri: self.server.tracking_uri(),
+            instead_of: self.asked.filter(|asked| *asked != self.server.port()),
+        }
+    }
+}
