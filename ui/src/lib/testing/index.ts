@@ -1,37 +1,73 @@
-/** Puts a component on a page of its own, with a program that answers from functions. */
+/** Draws one screen over a host in memory. For tests only. */
 import { render } from "@testing-library/svelte";
 import type { Component } from "svelte";
 
+import { Actions } from "$lib/actions";
 import { useHost } from "$lib/host";
 import { MemoryHost, type Answers } from "$lib/host/memory";
+import { Live } from "$lib/live";
+import { newQueryClient } from "$lib/rpc";
+import type { RunRow } from "$lib/rpc/bindings/RunRow";
+import type { StoreStatus } from "$lib/rpc/bindings/StoreStatus";
 
-import Stage from "./Stage.svelte";
+import Harness from "./Harness.svelte";
 
-/** The component on the page, and the program behind it. */
-export interface Staged<Props> {
-  readonly host: MemoryHost;
-  /** Gives the component other properties; those left out stay. */
-  update(props: Partial<Props>): Promise<void>;
-}
-
-/** Draws a component whose commands are answered by `answers`. */
-export function stage<Props extends Record<string, unknown>>(
-  subject: Component<Props>,
+/** Draws a screen that gets its answers from functions. */
+export function draw<Props extends object>(
+  screen: Component<Props>,
   props: Props,
   answers: Answers,
-): Staged<Props> {
-  const host = new MemoryHost(answers);
-  useHost(host);
-  let current = props;
-  const drawn = render(Stage as Component<{ subject: Component<Props>; given: Props }>, {
-    subject,
-    given: props,
+) {
+  const host = new MemoryHost({
+    "app.info": () => ({ version: "0", has_native_dialogs: false, default_store: "/store" }),
+    "settings.get": () => ({ theme: "system", recent_stores: [], port: null }),
+    "store.status": () => storeStatus(),
+    "jobs.list": () => [],
+    ...answers,
   });
+  useHost(host);
+  const client = newQueryClient();
+  const actions = new Actions();
+  const live = new Live(client);
+  const drawn = render(Harness, {
+    client,
+    actions,
+    live,
+    // Harness passes the properties on as they are.
+    screen: screen as unknown as Component<Record<string, unknown>>,
+    props: props as Record<string, unknown>,
+  });
+  return { ...drawn, host, client, actions, live };
+}
+
+export function storeStatus(more: Partial<StoreStatus> = {}): StoreStatus {
   return {
-    host,
-    async update(changed) {
-      current = { ...current, ...changed };
-      await drawn.rerender({ given: current });
-    },
+    path: "/home/ada/churn",
+    display_path: "~/churn",
+    revision: "1",
+    mlflow_release: "3.0",
+    read_only: null,
+    server: { state: "listening", tracking_uri: "http://127.0.0.1:5000", instead_of: null },
+    running_runs: 0,
+    has_runs: true,
+    disk_free_bytes: 84_000_000_000,
+    ...more,
+  };
+}
+
+/** A finished run, named after its place in a table. */
+export function runRow(place: number, more: Partial<RunRow> = {}): RunRow {
+  return {
+    run_id: String(place).padStart(32, "0"),
+    experiment_id: "1",
+    name: `run-${String(place)}`,
+    status: "FINISHED",
+    start_time: 1_000_000 - place,
+    end_time: 2_000_000,
+    user: "ada",
+    source: { name: "/work/train.py", kind: "LOCAL" },
+    parent_run_id: null,
+    cells: [],
+    ...more,
   };
 }
