@@ -224,3 +224,26 @@ fn files_without_logged_models_answer_nothing_and_take_none() {
     let error = fixture.refused(move |tx| tx.create_model_version(&new));
     assert!(matches!(error, StoreError::NotFound(_)), "{error:?}");
 }
+
+#[test]
+fn a_model_of_many_versions_is_renamed_and_removed_without_a_trace_in_the_schema() {
+    for fixture in [Fixture::new(), Fixture::changed(migrate)] {
+        let indexes = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'index'";
+        let before: i64 = fixture.stored(indexes);
+        fixture.model("m");
+        fixture.write(|tx| {
+            for number in 1..=300 {
+                tx.create_model_version(&new_version("m", "s3://bucket/model"))?;
+                tx.set_model_version_tag("m", number, &tag("t", &number.to_string()))?;
+            }
+            Ok(())
+        });
+        fixture.write(|tx| tx.rename_registered_model("m", "n"));
+        assert_eq!(fixture.read(|tx| tx.model_version("n", 300)).tags, [tag("t", "300")]);
+        assert_eq!(fixture.stored::<i64>(indexes), before);
+        fixture.write(|tx| tx.delete_registered_model("n"));
+        assert_eq!(fixture.stored::<i64>("SELECT COUNT(*) FROM model_version_tags"), 0);
+        assert_eq!(fixture.stored::<i64>(indexes), before);
+        use_registry(&fixture, "again");
+    }
+}
