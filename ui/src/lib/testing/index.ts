@@ -35,7 +35,7 @@ export function draw<Props extends object>(
     live,
     // Harness passes the properties on as they are.
     screen: screen as unknown as Component<Record<string, unknown>>,
-    props: props as Record<string, unknown>,
+    given: props as Record<string, unknown>,
   });
   return { ...drawn, host, client, actions, live };
 }

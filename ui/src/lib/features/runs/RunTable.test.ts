@@ -1,0 +1,199 @@
+import { screen, waitFor } from "@testing-library/svelte";
+import userEvent from "@testing-library/user-event";
+import { createRawSnippet } from "svelte";
+import { beforeEach, describe, expect, it, vi } from "vitest";
+
+import { CommandFailure } from "$lib/host";
+import type { Answers } from "$lib/host/memory";
+import type { Args, Result } from "$lib/host";
+import { draw, runRow } from "$lib/testing";
+
+import RunTable from "./RunTable.svelte";
+import type { RunsView } from "./view";
+
+const VIEW: RunsView = { filter: "", order: null, shown: [], hidden: [] };
+const empty = createRawSnippet(() => ({ render: () => "<p>Nothing logged yet</p>" }));
+
+/** A table of `total` runs with one metric and one parameter. */
+function answers(total: () => number, more: Answers = {}): Answers {
+  return {
+    "runs.columns": () => ({ metrics: ["auc"], params: ["lr"], tags: [] }),
+    "runs.page": ({ offset, limit, columns }): Result<"runs.page"> => ({
+      total: total(),
+      unfiltered_total: total(),
+      offset,
+      rows: Array.from({ length: Math.max(0, Math.min(limit, total() - offset)) }, (_, place) =>
+        runRow(total() - offset - place, {
+          cells: columns.map((column) =>
+            column.kind === "metric" ? { special: "NaN" as const } : "0.01",
+          ),
+        }),
+      ),
+    }),
+    ...more,
+  };
+}
+
+function drawTable(given: Answers, view: Partial<RunsView> = {}) {
+  const onview = vi.fn();
+  const onopen = vi.fn();
+  const props = { experimentId: "1", view: { ...VIEW, ...view }, onview, onopen, empty };
+  return { ...draw(RunTable, props, given), props, onview, onopen };
+}
+
+const changed = {
+  type: "changed" as const,
+  experiments: false,
+  runs_in: ["1"],
+  runs: [],
+  models: false,
+  everything: false,
+};
+
+beforeEach(() => {
+  // jsdom lays nothing out: a view of ten rows and some columns.
+  vi.spyOn(HTMLElement.prototype, "clientHeight", "get").mockReturnValue(48 + 280);
+  vi.spyOn(HTMLElement.prototype, "clientWidth", "get").mockReturnValue(1200);
+});
+
+describe("the run table", () => {
+  it("draws what is in sight and says how much there is", async () => {
+    const { host } = drawTable(answers(() => 100_000));
+    const grid = await screen.findByRole("grid");
+    expect(grid.getAttribute("aria-rowcount")).toBe("100001");
+    expect(await screen.findByText("run-100000")).toBeTruthy();
+    expect(screen.getAllByRole("row").length).toBeLessThan(40);
+    expect(screen.getByText("100,000 runs")).toBeTruthy();
+    expect(screen.getAllByText("NaN").length).toBeGreaterThan(0);
+    // The rows came with the columns that are shown, and not more rows than a slice or two.
+    const asked = host.callsOf("runs.page");
+    expect(asked[0]?.columns).toEqual([
+      { kind: "metric", key: "auc" },
+      { kind: "param", key: "lr" },
+    ]);
+    expect(asked.every(({ limit }) => limit <= 100)).toBe(true);
+    expect(asked.length).toBeLessThanOrEqual(2);
+  });
+
+  it("gives the empty state while there are no runs, and gives way to the first one", async () => {
+    let total = 0;
+    const { host } = drawTable(answers(() => total));
+    expect(await screen.findByText("Nothing logged yet")).toBeTruthy();
+    total = 1;
+    host.emit(changed);
+    expect(await screen.findByText("run-1")).toBeTruthy();
+    expect(screen.queryByText("Nothing logged yet")).toBeNull();
+  });
+
+  it("shows a new run at the top as it is logged, and keeps the selection", async () => {
+    let total = 3;
+    const { host } = drawTable(answers(() => total));
+    await userEvent.click(await screen.findByLabelText("Select run-3"));
+    expect(screen.getByText("1 selected")).toBeTruthy();
+    total = 4;
+    host.emit(changed);
+    expect(await screen.findByText("run-4")).toBeTruthy();
+    expect(screen.getByLabelText<HTMLInputElement>("Select run-3").checked).toBe(true);
+    expect(screen.getByLabelText<HTMLInputElement>("Select run-4").checked).toBe(false);
+  });
+
+  it("marks the place of a refused filter and keeps the rows", async () => {
+    const refuse = (args: Args<"runs.page">) => {
+      if (args.filter === "") return answers(() => 2)["runs.page"]?.(args) as Result<"runs.page">;
+      throw new CommandFailure({
+        code: "invalid_filter",
+        message: "metric is not a kind of field",
+        hint: "Write metrics.",
+        detail: null,
+        span: { start: 0, end: 6 },
+      });
+    };
+    const { rerender, props, onview } = drawTable(answers(() => 2, { "runs.page": refuse }));
+    await screen.findByText("run-2");
+    const field = screen.getByLabelText<HTMLInputElement>("Filter runs");
+    await userEvent.type(field, "metric.auc > 1{Enter}");
+    expect(onview).toHaveBeenCalledWith({ ...VIEW, filter: "metric.auc > 1" });
+    await rerender({ given: { ...props, view: { ...VIEW, filter: "metric.auc > 1" } } });
+    expect((await screen.findByRole("alert")).textContent).toContain(
+      "metric is not a kind of field",
+    );
+    expect(document.querySelector("mark")?.textContent).toBe("metric");
+    expect(field.getAttribute("aria-invalid")).toBe("true");
+    expect(screen.getByText("run-2")).toBeTruthy();
+    // The mark goes as soon as the text is another.
+    await userEvent.type(field, "s");
+    expect(document.querySelector("mark")).toBeNull();
+  });
+
+  it("says how many match, and offers a way back from none", async () => {
+    const none: Answers["runs.page"] = ({ offset }) => ({
+      total: 0,
+      unfiltered_total: 431,
+      offset,
+      rows: [],
+    });
+    const { onview } = drawTable(
+      answers(() => 0, { "runs.page": none }),
+      { filter: "params.a = 'b'" },
+    );
+    expect(await screen.findByText("No run matches the filter")).toBeTruthy();
+    expect(screen.getByText("0 of 431")).toBeTruthy();
+    // One stands in the field, one under the words.
+    const clear = screen.getAllByRole("button", { name: "Clear the filter" });
+    expect(clear).toHaveLength(2);
+    if (clear[1]) await userEvent.click(clear[1]);
+    await waitFor(() => expect(onview).toHaveBeenCalledWith({ ...VIEW, filter: "" }));
+  });
+
+  it("says why rows could not be read, and tries again", async () => {
+    let isBusy = true;
+    const busy: Answers["runs.page"] = (args) => {
+      if (!isBusy) return answers(() => 1)["runs.page"]?.(args) as Result<"runs.page">;
+      throw new CommandFailure({
+        code: "busy",
+        message: "The database is locked",
+        hint: "Close the other program",
+        detail: null,
+        span: null,
+      });
+    };
+    drawTable(answers(() => 1, { "runs.page": busy }));
+    expect(await screen.findByText("The database is locked")).toBeTruthy();
+    isBusy = false;
+    await userEvent.click(screen.getByRole("button", { name: "Try again" }));
+    expect(await screen.findByText("run-1")).toBeTruthy();
+    expect(screen.queryByText("The database is locked")).toBeNull();
+  });
+
+  it("is worked by the keyboard alone", async () => {
+    const { onopen, onview } = drawTable(answers(() => 50));
+    await screen.findByText("run-50");
+    const grid = screen.getByRole("grid");
+    grid.focus();
+    await userEvent.keyboard("{ArrowDown}{ArrowDown} ");
+    expect(screen.getByLabelText<HTMLInputElement>("Select run-48").checked).toBe(true);
+    expect(grid.getAttribute("aria-activedescendant")).toBe("run-cell-2-0");
+    await userEvent.keyboard("{Enter}");
+    expect(onopen).toHaveBeenCalledWith("48".padStart(32, "0"));
+    await userEvent.keyboard("{Home}{ArrowUp}{Enter}");
+    expect(onview).toHaveBeenCalledWith({
+      ...VIEW,
+      order: { column: { kind: "name" }, ascending: true },
+    });
+    await userEvent.keyboard("/");
+    expect(document.activeElement).toBe(screen.getByLabelText("Filter runs"));
+  });
+
+  it("says which column orders it", async () => {
+    drawTable(
+      answers(() => 3),
+      { order: { column: { kind: "metric", key: "auc" }, ascending: false } },
+    );
+    await screen.findByText("run-3");
+    const head = screen.getByRole("columnheader", { name: "auc" });
+    expect(head.getAttribute("aria-sort")).toBe("descending");
+    expect(screen.getByRole("columnheader", { name: "Run" }).getAttribute("aria-sort")).toBe(
+      "none",
+    );
+  });
+});

@@ -1,0 +1,182 @@
+import { QueryObserver } from "@tanstack/svelte-query";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+
+import type { LiveEvent } from "$lib/rpc/bindings/LiveEvent";
+import type { StoreStatus } from "$lib/rpc/bindings/StoreStatus";
+import { newQueryClient } from "$lib/rpc";
+
+import { MemoryHost } from "../host/memory";
+import { Live } from "./live.svelte";
+import { isStale } from "./stale";
+
+type Changed = Extract<LiveEvent, { type: "changed" }>;
+
+const NOTHING: Changed = {
+  type: "changed",
+  experiments: false,
+  runs_in: [],
+  runs: [],
+  models: false,
+  everything: false,
+};
+
+const STATUS: StoreStatus = {
+  path: "/work/churn",
+  display_path: "~/churn",
+  revision: "1",
+  mlflow_release: "3.0",
+  read_only: null,
+  server: { state: "off", reason: "" },
+  running_runs: 0,
+  has_runs: true,
+  disk_free_bytes: null,
+};
+
+const RUN = { run_id: "r1", facts: false, metrics: false, artifacts: false };
+
+describe("what a change makes old", () => {
+  const page = ["runs.page", { experimentIds: ["1", "2"] }, {}];
+  it.each<[string, readonly unknown[], Partial<Changed>, boolean]>([
+    ["rows of its experiment", page, { runs_in: ["2"] }, true],
+    ["not rows of another", page, { runs_in: ["3"] }, false],
+    [
+      "columns of its experiment",
+      ["runs.columns", { experimentIds: ["2"] }],
+      { runs_in: ["2"] },
+      true,
+    ],
+    ["counts of experiments", ["experiments.list"], { runs_in: ["9"] }, true],
+    [
+      "a run's page by facts",
+      ["run.get", { runId: "r1" }],
+      { runs: [{ ...RUN, facts: true }] },
+      true,
+    ],
+    [
+      "a run's page by metrics",
+      ["run.get", { runId: "r1" }],
+      { runs: [{ ...RUN, metrics: true }] },
+      true,
+    ],
+    ["not another run's", ["run.get", { runId: "r2" }], { runs: [{ ...RUN, facts: true }] }, false],
+    [
+      "not its series by facts",
+      ["series.get", { runId: "r1" }, {}],
+      { runs: [{ ...RUN, facts: true }] },
+      false,
+    ],
+    [
+      "its series",
+      ["series.get", { runId: "r1" }, {}],
+      { runs: [{ ...RUN, metrics: true }] },
+      true,
+    ],
+    [
+      "its files",
+      ["artifacts.list", { runId: "r1" }, ""],
+      { runs: [{ ...RUN, artifacts: true }] },
+      true,
+    ],
+    ["models", ["model.get", "churn"], { models: true }, true],
+    ["not models by runs", ["models.list"], { runs_in: ["1"] }, false],
+    ["all data by everything", ["series.get", { runId: "r1" }, {}], { everything: true }, true],
+    ["not the status line", ["store.status"], { everything: true }, false],
+    ["not jobs", ["jobs.list"], { everything: true }, false],
+  ])("%s", (_, key, change, expected) => {
+    expect(isStale(key, { ...NOTHING, ...change })).toBe(expected);
+  });
+});
+
+describe("live events", () => {
+  beforeEach(() => vi.useFakeTimers());
+  afterEach(() => vi.useRealTimers());
+
+  function setUp() {
+    const client = newQueryClient();
+    const host = new MemoryHost();
+    const live = new Live(client);
+    const stop = live.start(host);
+    return { client, host, live, stop };
+  }
+
+  /** Counts how often a question is asked while a screen shows it. */
+  function show(client: ReturnType<typeof newQueryClient>, queryKey: unknown[]) {
+    const ask = vi.fn(() => Promise.resolve(0));
+    const observer = new QueryObserver(client, { queryKey, queryFn: ask });
+    return { ask, stop: observer.subscribe(() => undefined) };
+  }
+
+  it("put a job and the settings where they are read", () => {
+    const { client, host } = setUp();
+    const job = {
+      job_id: "1",
+      title: "a",
+      step: "x",
+      progress: null,
+      log: [],
+      state: { state: "running" as const },
+    };
+    host.emit({ type: "job", job });
+    host.emit({ type: "job", job: { ...job, step: "y" } });
+    expect(client.getQueryData(["jobs.list"])).toEqual([{ ...job, step: "y" }]);
+    host.emit({ type: "settings", settings: { theme: "dark", recent_stores: [], port: null } });
+    expect(client.getQueryData(["settings.get"])).toMatchObject({ theme: "dark" });
+  });
+
+  it("forget what was known of another store", async () => {
+    const { client, host } = setUp();
+    client.setQueryData(["store.status"], STATUS);
+    client.setQueryData(["models.list"], []);
+    client.setQueryData(["app.info"], { version: "1" });
+    const shown = show(client, ["experiments.list"]);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(shown.ask).toHaveBeenCalledTimes(1);
+    host.emit({ type: "store", status: { ...STATUS, path: "/work/other" } });
+    expect(client.getQueryData(["models.list"])).toBeUndefined();
+    expect(client.getQueryData(["app.info"])).toBeDefined();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(shown.ask).toHaveBeenCalledTimes(2);
+  });
+
+  it("keep the answers when only the status line moves", () => {
+    const { client, host } = setUp();
+    client.setQueryData(["store.status"], STATUS);
+    client.setQueryData(["models.list"], []);
+    host.emit({ type: "store", status: { ...STATUS, running_runs: 3 } });
+    expect(client.getQueryData(["models.list"])).toEqual([]);
+    expect(client.getQueryData(["store.status"])).toMatchObject({ running_runs: 3 });
+  });
+
+  it("are gathered: a burst asks at once and once more, and the last change counts", async () => {
+    const { client, host } = setUp();
+    const shown = show(client, ["experiments.list"]);
+    await vi.advanceTimersByTimeAsync(0);
+    shown.ask.mockClear();
+    for (let burst = 0; burst < 20; burst += 1) {
+      host.emit({ ...NOTHING, runs_in: ["1"] });
+      await vi.advanceTimersByTimeAsync(1);
+    }
+    expect(shown.ask).toHaveBeenCalledTimes(1);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(shown.ask).toHaveBeenCalledTimes(2);
+  });
+
+  it("ask for everything again after the connection was lost", async () => {
+    const { client, host, live } = setUp();
+    const shown = show(client, ["store.status"]);
+    await vi.advanceTimersByTimeAsync(0);
+    host.connection("disconnected");
+    expect(live.isConnected).toBe(false);
+    host.connection("connected");
+    expect(live.isConnected).toBe(true);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(shown.ask).toHaveBeenCalledTimes(2);
+  });
+
+  it("reach nobody after the end", () => {
+    const { client, host, stop } = setUp();
+    stop();
+    host.emit({ type: "settings", settings: { theme: "dark", recent_stores: [], port: null } });
+    expect(client.getQueryData(["settings.get"])).toBeUndefined();
+  });
+});
