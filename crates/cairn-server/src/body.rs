@@ -30,25 +30,28 @@ pub(crate) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> R
         discard(body).await;
         return Err(too_large(limit));
     }
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
+    // A body in one piece, as most are, is not copied.
+    let mut whole = Bytes::new();
+    let mut joined: Option<BytesMut> = None;
     while let Some(data) = next_chunk(&mut body).await? {
-        if first.len() + rest.len() + data.len() > limit {
+        let length = joined.as_ref().map_or(whole.len(), BytesMut::len);
+        if length + data.len() > limit {
             discard(body).await;
             return Err(too_large(limit));
         }
-        if first.is_empty() {
-            first = data;
-        } else {
-            if rest.is_empty() {
-                rest.reserve(declared.map_or(first.len() * 2, |length| length as usize));
-                rest.extend_from_slice(&first);
-                first = Bytes::from_static(&[]);
+        match &mut joined {
+            Some(joined) => joined.extend_from_slice(&data),
+            None if whole.is_empty() => whole = data,
+            None => {
+                let capacity = declared.map_or(4 * length, |length| length as usize);
+                let mut pieces = BytesMut::with_capacity(capacity);
+                pieces.extend_from_slice(&whole);
+                pieces.extend_from_slice(&data);
+                joined = Some(pieces);
             }
-            rest.extend_from_slice(&data);
         }
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
+    Ok(joined.map_or(whole, BytesMut::freeze))
 }
 
 /// The next piece of a body; `None` at its end.

@@ -81,6 +81,7 @@ pub(crate) fn json<T: Serialize>(value: &T) -> Answer {
 }
 
 /// The answer `{}`.
+#[expect(clippy::unnecessary_wraps, reason = "the last expression of handlers, like `json`")]
 pub(crate) fn done() -> Answer {
     Ok(json_response(Bytes::from_static(b"{}")))
 }

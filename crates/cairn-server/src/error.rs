@@ -1,6 +1,8 @@
 //! The answer of a request that was not done: the only place that knows MLflow's error codes and
 //! their HTTP statuses.
 
+use std::io;
+
 use axum::response::{IntoResponse, Response};
 use cairn_core::Invalid;
 use cairn_store::StoreError;
@@ -22,7 +24,7 @@ pub enum ErrorCode {
     EndpointNotFound,
     /// The route exists for other methods only: 405.
     MethodNotAllowed,
-    /// The guard refused, or the store is open for reading only: 403.
+    /// The guard refused, or the store or a file may not be written: 403.
     PermissionDenied,
     /// The thing is in a state that forbids this.
     ///
@@ -147,6 +149,11 @@ impl From<StoreError> for ApiError {
             StoreError::ReadOnly { .. } => Code::PermissionDenied,
             StoreError::Busy | StoreError::Closed => Code::TemporarilyUnavailable,
             StoreError::DiskFull { .. } => Code::ResourceExhausted,
+            // A folder without write permission, or a link that leads out of the tree: trying again
+            // does not help.
+            StoreError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Code::PermissionDenied
+            }
             StoreError::Io { .. } => Code::InternalError,
             StoreError::Corrupt(_) => Code::DataLoss,
             // What SQLite says may hold SQL: it goes to the log, not to the client.

@@ -94,10 +94,7 @@ impl GuardPolicy {
 
     /// Whether a `Host` is one of ours: a known name, and our port.
     fn is_own_host(&self, host: &str) -> bool {
-        let (name, port) = match split_port(host) {
-            Some(parts) => parts,
-            None => return false,
-        };
+        let Some((name, port)) = split_port(host) else { return false };
         let port_is_ours = match port {
             Some(digits) => is_number(digits, self.port),
             // 80 is what HTTP means by no port.

@@ -300,7 +300,7 @@ mod tests {
         for (value, text) in [
             (f64::NAN, "\"NaN\""),
             (1.0, "1.0"),
-            (f64::INFINITY, "1.7976931348623157e308"),
+            (f64::INFINITY, "1.7976931348623157e+308"),
             (-0.1, "-0.1"),
         ] {
             assert_eq!(serde_json::to_string(&Double(value)).unwrap(), text);

@@ -1,0 +1,10 @@
+//! MLflow's API as its clients meet it: recorded conversations, the guard over every route, bad
+//! input, files, limits, and real sockets.
+
+mod artifacts;
+mod bad_input;
+mod guard_table;
+mod limits;
+mod recorded;
+mod sockets;
+mod support;
