@@ -7,7 +7,8 @@ import type { LiveEvent } from "$lib/rpc/bindings/LiveEvent";
 import type { Number as WireNumber } from "$lib/rpc/bindings/Number";
 import type { Series } from "$lib/rpc/bindings/Series";
 import type { SeriesRequest } from "$lib/rpc/bindings/SeriesRequest";
-import { stage } from "$lib/testing";
+import type { Answers } from "$lib/host/memory";
+import { draw } from "$lib/testing";
 
 import MetricChart from "./MetricChart.svelte";
 import type { Drawing } from "./points";
@@ -66,8 +67,8 @@ function metricsChanged(runId: string): LiveEvent {
   };
 }
 
-function open(answers: Parameters<typeof stage>[2]) {
-  return stage(MetricChart, { runId: "r", metricKey: "loss", syncKey: "r" }, answers);
+function open(answers: Answers) {
+  return draw(MetricChart, { runId: "r", metricKey: "loss", syncKey: "r" }, answers);
 }
 
 beforeEach(() => {

@@ -4,7 +4,7 @@ import type uPlot from "uplot";
 import { mendNavigatorLanguage } from "$lib/format";
 
 import { lonePoints, type Drawing, type Mark } from "./points";
-import { STEP_INCREMENTS, TIME_INCREMENTS, numberLabels, timeLabels } from "./ticks";
+import { STEP_INCREMENTS, TIME_INCREMENTS, numberLabels, timeLabels, valueRange } from "./ticks";
 
 /** A stretch of the horizontal axis, in its unit. */
 export interface XRange {
@@ -137,6 +137,7 @@ export class LinePlot {
           range: (_, min, max) =>
             min === max || min === null ? [(min ?? 0) - 1, (max ?? 0) + 1] : [min, max],
         },
+        y: { range: (_, min, max) => valueRange(min, max) },
       },
       axes: [
         {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Series } from "$lib/rpc/bindings/Series";
-import { joinPoints, lonePoints, readPoints, toDrawing } from "./points";
+import { indexAt, joinPoints, lonePoints, readPoints, toDrawing } from "./points";
 
 function series(steps: number[], values: Series["values"], more: Partial<Series> = {}): Series {
   return {
@@ -77,6 +77,14 @@ describe("points", () => {
 
   it("keeps the step axis for a single point", () => {
     expect(toDrawing(readPoints(series([0], [1]))).xKind).toBe("step");
+  });
+
+  it("finds the point at a place, or the nearest one", () => {
+    const drawing = toDrawing(readPoints(series([0, 10, 20], [1, 2, 3])));
+    expect([-5, 0, 4, 6, 10, 19, 99].map((x) => indexAt(drawing, x))).toEqual([
+      0, 0, 0, 1, 1, 2, 2,
+    ]);
+    expect(indexAt(toDrawing(readPoints(series([], []))), 3)).toBeNull();
   });
 
   it("finds the points that no line reaches", () => {

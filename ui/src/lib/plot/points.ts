@@ -99,6 +99,21 @@ export function toDrawing(points: Points): Drawing {
   return { xKind, x, y, marks };
 }
 
+/** The index of the point at `x`, or of the nearest one; `null` where there is no point. */
+export function indexAt(drawing: Drawing, x: number): number | null {
+  const { x: all } = drawing;
+  if (all.length === 0) return null;
+  let low = 0;
+  let high = all.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((all[middle] ?? 0) < x) low = middle + 1;
+    else high = middle;
+  }
+  const before = all[low - 1];
+  return before !== undefined && x - before < Math.abs((all[low] ?? 0) - x) ? low - 1 : low;
+}
+
 /** The points that no line reaches because both neighbours are missing; they are drawn as dots. */
 export function lonePoints(y: readonly (number | null)[]): number[] {
   const lone: number[] = [];

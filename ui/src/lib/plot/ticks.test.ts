@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { STEP_INCREMENTS, TIME_INCREMENTS, numberLabels, timeLabels } from "./ticks";
+import { STEP_INCREMENTS, TIME_INCREMENTS, numberLabels, timeLabels, valueRange } from "./ticks";
 
 describe("number labels", () => {
   const check = (ticks: number[], increment: number, expected: string) =>
@@ -25,8 +25,35 @@ describe("number labels", () => {
   });
 
   it("use powers of ten where digits would not fit", () => {
+    check([0.999998, 1, 1.000002], 2e-6, "0.999998 1.000000 1.000002");
     check([0, 1e-7, 2e-7], 1e-7, "0 1e-7 2e-7");
     check([1e12, 1.5e12], 5e11, "1.0e12 1.5e12");
+  });
+});
+
+describe("range of values", () => {
+  it("holds all values with some room", () => {
+    expect(valueRange(-1, 1)).toEqual([-1.12, 1.12]);
+    expect(valueRange(0.9, 1)).toEqual([expect.closeTo(0.894), expect.closeTo(1.006)]);
+  });
+
+  it("begins at zero where that costs little", () => {
+    expect(valueRange(0.1, 2)[0]).toBe(0);
+    expect(valueRange(0, 2)[0]).toBe(0);
+    expect(valueRange(1.9, 2)[0]).toBeGreaterThan(1.8);
+  });
+
+  it("shows tiny differences, and none that are only rounding", () => {
+    const [from, to] = valueRange(0.99999, 1);
+    expect(to - from).toBeLessThan(0.0001);
+    expect(valueRange(1, 1 + 2e-16)).toEqual([expect.closeTo(0.9), expect.closeTo(1.1)]);
+  });
+
+  it("has the value in the middle where all are equal", () => {
+    expect(valueRange(5, 5)).toEqual([4.5, 5.5]);
+    expect(valueRange(-5, -5)).toEqual([-5.5, -4.5]);
+    expect(valueRange(0, 0)).toEqual([-1, 1]);
+    expect(valueRange(null, null)).toEqual([0, 1]);
   });
 });
 

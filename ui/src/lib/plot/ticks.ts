@@ -15,6 +15,24 @@ export const TIME_INCREMENTS: readonly number[] = [
 ];
 
 /**
+ * The stretch of the upright axis for values from `least` to `most`: all of them with some room, and
+ * from zero where that costs little. Values that are all equal stand in the middle.
+ */
+export function valueRange(least: number | null, most: number | null): [from: number, to: number] {
+  if (least === null || most === null) return [0, 1];
+  const size = Math.max(Math.abs(least), Math.abs(most));
+  const spread = most - least;
+  // What differs only by the rounding of doubles is equal.
+  if (spread <= size * 1e-12) {
+    const room = size === 0 ? 1 : size * 0.1;
+    return [least - room, most + room];
+  }
+  const room = spread * 0.06;
+  const isNearZero = least >= 0 && least <= most * 0.25;
+  return [isNearZero ? 0 : least - room, most + room];
+}
+
+/**
  * Labels of the ticks of a plain axis, all with the same unit and digits, so that they differ exactly
  * where the ticks do: `0.5 0.6`, `10k 20k`, `1e-7 2e-7`.
  *
@@ -23,7 +41,7 @@ export const TIME_INCREMENTS: readonly number[] = [
 export function numberLabels(ticks: readonly number[], increment: number): string[] {
   const largest = Math.max(...ticks.map(Math.abs), increment);
   if (largest === 0 || !Number.isFinite(largest)) return ticks.map(String);
-  if (largest >= 1e9 || increment < 1e-5) {
+  if (largest >= 1e9 || largest < 1e-4) {
     const digits = Math.max(0, exponentOf(largest) - exponentOf(increment));
     return ticks.map((tick) =>
       tick === 0 ? "0" : tick.toExponential(Math.min(digits, 15)).replace("e+", "e"),
@@ -76,9 +94,9 @@ function exponentOf(value: number): number {
 
 /** Decimals that a tick needs when ticks are this far apart. */
 function decimalsOf(increment: number): number {
-  for (let decimals = 0; decimals < 8; decimals += 1) {
+  for (let decimals = 0; decimals < 14; decimals += 1) {
     const scaled = increment * 10 ** decimals;
     if (Math.abs(scaled - Math.round(scaled)) < 1e-6 * scaled) return decimals;
   }
-  return 8;
+  return 14;
 }

@@ -4,7 +4,7 @@ import { describe, expect, it, vi } from "vitest";
 
 import type { ArtifactEntry } from "$lib/rpc/bindings/ArtifactEntry";
 import type { ArtifactPreview } from "$lib/rpc/bindings/ArtifactPreview";
-import { stage } from "$lib/testing";
+import { draw } from "$lib/testing";
 
 import ArtifactBrowser from "./ArtifactBrowser.svelte";
 
@@ -29,7 +29,7 @@ function open(
   folders = FOLDERS,
 ) {
   const onpath = vi.fn();
-  const page = stage(
+  const page = draw(
     ArtifactBrowser,
     { runId: "r", path, onpath },
     {

@@ -3,7 +3,7 @@ import { userEvent } from "@testing-library/user-event";
 import { describe, expect, it, vi } from "vitest";
 
 import type { RegisteredModelSummary } from "$lib/rpc/bindings/RegisteredModelSummary";
-import { stage } from "$lib/testing";
+import { draw } from "$lib/testing";
 
 import ModelList from "./ModelList.svelte";
 
@@ -21,7 +21,7 @@ const PRICES: RegisteredModelSummary = { ...FOREST, name: "prices", aliases: [] 
 
 describe("list of models", () => {
   it("shows each model with its versions and aliases, and leads to its page", async () => {
-    stage(ModelList, { search: "", onsearch: vi.fn() }, { "models.list": () => [FOREST, PRICES] });
+    draw(ModelList, { search: "", onsearch: vi.fn() }, { "models.list": () => [FOREST, PRICES] });
     const row = (await screen.findByText("churn/forest")).closest("tr");
     expect(row).not.toBeNull();
     const cells = within(row as HTMLElement);
@@ -33,28 +33,28 @@ describe("list of models", () => {
 
   it("hands on what is searched, and shows what was found", async () => {
     const onsearch = vi.fn();
-    const page = stage(
+    const page = draw(
       ModelList,
       { search: "", onsearch },
       { "models.list": () => [FOREST, PRICES] },
     );
     await userEvent.type(await screen.findByLabelText("Search models"), "pr");
     expect(onsearch).toHaveBeenLastCalledWith("pr");
-    await page.update({ search: "pr" });
+    await page.rerender({ given: { search: "pr", onsearch } });
     expect(screen.queryByText("churn/forest")).toBeNull();
     expect(screen.getByText("1 of 2")).toBeTruthy();
-    await page.update({ search: "zzz" });
+    await page.rerender({ given: { search: "zzz", onsearch } });
     expect(screen.getByText(/No models match/)).toBeTruthy();
   });
 
   it("says how to register one while there is none", async () => {
-    stage(ModelList, { search: "", onsearch: vi.fn() }, { "models.list": () => [] });
+    draw(ModelList, { search: "", onsearch: vi.fn() }, { "models.list": () => [] });
     expect(await screen.findByText(/registered_model_name=/)).toBeTruthy();
   });
 
   it("says why it failed, and tries again", async () => {
     let isBroken = true;
-    stage(
+    draw(
       ModelList,
       { search: "", onsearch: vi.fn() },
       {
@@ -77,7 +77,7 @@ describe("list of models", () => {
 
   it("is asked for again when models changed", async () => {
     let models = [PRICES];
-    const { host } = stage(
+    const { host } = draw(
       ModelList,
       { search: "", onsearch: vi.fn() },
       { "models.list": () => models },

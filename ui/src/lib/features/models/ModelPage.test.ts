@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 
 import type { ModelVersion } from "$lib/rpc/bindings/ModelVersion";
 import type { RegisteredModelDetail } from "$lib/rpc/bindings/RegisteredModelDetail";
-import { stage } from "$lib/testing";
+import { draw } from "$lib/testing";
 
 import ModelPage from "./ModelPage.svelte";
 
@@ -40,7 +40,7 @@ function detail(versions: ModelVersion[]): RegisteredModelDetail {
 }
 
 function open(model: RegisteredModelDetail) {
-  stage(ModelPage, { name: "churn" }, { "model.get": () => model });
+  draw(ModelPage, { name: "churn" }, { "model.get": () => model });
 }
 
 describe("page of a model", () => {
@@ -80,7 +80,7 @@ describe("page of a model", () => {
   });
 
   it("says that there is no such model, and leads to the others", async () => {
-    stage(
+    draw(
       ModelPage,
       { name: "gone" },
       {

@@ -4,7 +4,7 @@ import { createRawSnippet } from "svelte";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { RunDetail } from "$lib/rpc/bindings/RunDetail";
-import { stage } from "$lib/testing";
+import { draw } from "$lib/testing";
 
 import type { RunPlace } from "./address";
 import RunPage from "./RunPage.svelte";
@@ -56,7 +56,7 @@ const artifacts = createRawSnippet<[string]>((runId) => ({
 function open(run: Partial<RunDetail> = {}, place: Partial<RunPlace> = {}) {
   const ongo = vi.fn();
   let current = { ...RUN, ...run };
-  const page = stage(
+  const page = draw(
     RunPage,
     { runId: RUN.run_id, place: { ...OVERVIEW, ...place }, ongo, artifacts },
     { "run.get": () => current },
@@ -203,7 +203,7 @@ describe("page of a run", () => {
 
   it("says that there is no such run, and tries again", async () => {
     let isThere = false;
-    stage(
+    draw(
       RunPage,
       { runId: RUN.run_id, place: OVERVIEW, ongo: vi.fn(), artifacts },
       {
