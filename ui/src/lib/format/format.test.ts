@@ -40,6 +40,13 @@ describe("numbers", () => {
     expect(exactNumber({ special: "NaN" })).toBe("NaN");
   });
 
+  it("shows the decimals of whole numbers among fractions", () => {
+    expect(formatNumber(1, 4, true)).toBe("1.000");
+    expect(formatNumber(12, 4, true)).toBe("12.00");
+    expect(formatNumber(0, 4, true)).toBe("0");
+    expect(formatNumber(123456, 4, true)).toBe("123\u202f456");
+  });
+
   it("keeps every digit of the exact value", () => {
     expect(exactNumber(0.1 + 0.2)).toBe("0.30000000000000004");
   });

@@ -16,16 +16,18 @@ export function toDouble(value: WireNumber): number {
 /**
  * A number in `digits` significant digits: `0.9134`, `1234.5`, `3.2e−7`. The decimal point is
  * always a point, as in code and logs; thousands are set apart by a thin space from 10,000 on.
- * What is not finite says so: `NaN`, `∞`, `−∞`.
+ * What is not finite says so: `NaN`, `∞`, `−∞`. Whole numbers have no decimals, unless they stand
+ * in a column of fractions (`isFraction`).
  */
-export function formatNumber(value: WireNumber, digits = 4): string {
+export function formatNumber(value: WireNumber, digits = 4, isFraction = false): string {
   const double = toDouble(value);
   if (Number.isNaN(double)) return "NaN";
   if (double === Infinity) return "∞";
   if (double === -Infinity) return "−∞";
   if (double === 0) return "0";
   const size = Math.abs(double);
-  if (Number.isInteger(double) && size < 1e9) return withThousands(double.toFixed(0));
+  if (Number.isInteger(double) && size < 1e9 && !(isFraction && size < 10 ** digits))
+    return withThousands(double.toFixed(0));
   if (size >= 1e9 || size < 1e-4) return exponent(double, digits);
   const rounded = double.toPrecision(Math.max(digits, 1));
   // toPrecision falls back to an exponent when the whole part has more digits than asked for.

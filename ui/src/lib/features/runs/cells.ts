@@ -9,12 +9,14 @@ export interface CellStyle {
   isRight: boolean;
   /** Significant digits of metrics. */
   digits: number;
+  /** Whether some of the metrics have decimals. */
+  isFraction: boolean;
 }
 
 /** The look of a column before anything is known about its values. */
 export function firstStyle(column: Column): CellStyle {
   const isRight = column.ref.kind === "metric" || column.ref.kind === "duration";
-  return { isRight, digits: 4 };
+  return { isRight, digits: 4, isFraction: false };
 }
 
 /**
@@ -31,7 +33,11 @@ export function styleWith(
     const values = cells.flatMap((cell) =>
       cell === null || typeof cell === "string" ? [] : [toDouble(cell)],
     );
-    return { isRight: true, digits: Math.max(style.digits, digitsFor(values)) };
+    return {
+      isRight: true,
+      digits: Math.max(style.digits, digitsFor(values)),
+      isFraction: style.isFraction || values.some((value) => value % 1 !== 0 && isFinite(value)),
+    };
   }
   if (column.ref.kind === "param") {
     const texts = cells.filter((cell) => typeof cell === "string");
