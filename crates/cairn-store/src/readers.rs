@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, functions::FunctionFlags};
+use rusqlite::{Connection, OpenFlags};
 
 use crate::{
     Result, Shape, StoreError, schema,
@@ -65,16 +65,6 @@ pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(20))?;
     connection.set_prepared_statement_cache_capacity(256);
     rusqlite::vtab::array::load_module(connection)?;
-    connection.create_scalar_function(
-        "cairn_number",
-        1,
-        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC,
-        |context| {
-            // A text that is a number as such; NULL for all other text and for NULL.
-            let text = context.get_raw(0).as_str_or_null().ok().flatten();
-            Ok(text.and_then(|text| text.trim().parse::<f64>().ok()).filter(|number| !number.is_nan()))
-        },
-    )?;
     connection.execute_batch(
         "PRAGMA foreign_keys = ON; PRAGMA case_sensitive_like = ON; PRAGMA cache_size = -8000; \
          PRAGMA temp_store = MEMORY;",

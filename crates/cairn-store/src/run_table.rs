@@ -5,6 +5,7 @@
 //! changes: a list in order of start is not disturbed by metrics that arrive.
 
 use std::{
+    cmp::Ordering as CmpOrdering,
     collections::{HashMap, HashSet},
     rc::Rc,
     sync::{
@@ -17,7 +18,7 @@ use cairn_core::{
     ExperimentId, MetricValue, RunId, ViewType,
     filter::tree::{Expr, Field, RunAttribute},
 };
-use rusqlite::types::Value as SqlValue;
+use rusqlite::types::{Value as SqlValue, ValueRef};
 
 use crate::{
     ChangeSet, ReadTx, Result, RunFacets, Store,
@@ -299,52 +300,17 @@ impl RunTables {
 
 impl ReadTx<'_> {
     /// Row numbers of all matching runs, in order; ties by newest start, then by id.
+    ///
+    /// Read unsorted and sorted here: that takes half the time of a sort in SQL, which carries the
+    /// long ids along.
     fn ordered_rows(&self, query: &TableQuery) -> Result<Vec<i64>> {
-        let direction = if query.ascending { "ASC" } else { "DESC" };
         let mut sql = Sql::default();
-        let mut order = String::new();
-        sql.push("SELECT runs.rowid FROM runs");
-        let mut join = |table: &str, key: &str| {
-            sql.push(&format!(
-                " LEFT JOIN {table} AS o ON o.run_uuid = runs.run_uuid AND o.key = "
-            ));
-            sql.bind(key.to_owned());
-        };
-        match &query.column {
-            TableColumn::Start => {
-                order.push_str(&format!("runs.start_time IS NULL, runs.start_time {direction}, "));
-            }
-            TableColumn::Name => order.push_str(&format!("runs.name {direction}, ")),
-            TableColumn::Status => order.push_str(&format!("runs.status {direction}, ")),
-            TableColumn::User => order.push_str(&format!(
-                "COALESCE(runs.user_id, '') = '', runs.user_id {direction}, "
-            )),
-            TableColumn::Duration => {
-                let now = cairn_core::UnixMillis::now().0;
-                order.push_str(&format!(
-                    "COALESCE(runs.start_time, 0) = 0, \
-                     COALESCE(runs.end_time, {now}) - runs.start_time {direction}, "
-                ));
-            }
-            TableColumn::Metric(key) => {
-                join("latest_metrics", key);
-                order.push_str(&format!(
-                    "CASE WHEN o.value IS NULL THEN 2 WHEN o.is_nan THEN 1 ELSE 0 END, \
-                     o.value {direction}, "
-                ));
-            }
-            TableColumn::Source => {
-                join("tags", "mlflow.source.name");
-                order.push_str(&format!("o.value IS NULL, o.value {direction}, "));
-            }
-            TableColumn::Param(key) | TableColumn::Tag(key) => {
-                let table = if matches!(query.column, TableColumn::Param(_)) { "params" } else { "tags" };
-                join(table, key);
-                order.push_str(&format!(
-                    "o.value IS NULL, cairn_number(o.value) IS NULL, \
-                     cairn_number(o.value) {direction}, o.value {direction}, "
-                ));
-            }
+        let (value, joined) = sort_value(&query.column);
+        sql.push("SELECT runs.rowid, COALESCE(runs.start_time, 0), ").push(&value);
+        sql.push(" FROM runs");
+        if let Some((table, key)) = joined {
+            sql.push(" LEFT JOIN ").push(table);
+            sql.push(" AS o ON o.run_uuid = runs.run_uuid AND o.key = ").bind(key.to_owned());
         }
         sql.push(" WHERE ");
         let view = if query.deleted { ViewType::DeletedOnly } else { ViewType::ActiveOnly };
@@ -353,14 +319,33 @@ impl ReadTx<'_> {
             sql.push(" AND ");
             self.run_filter(&mut sql, filter)?;
         }
-        sql.push(" ORDER BY ").push(&order);
-        if query.column != TableColumn::Start {
-            sql.push("runs.start_time DESC, ");
-        }
-        sql.push("runs.run_uuid");
         let mut statement = self.connection.prepare_cached(&sql.text)?;
-        let rows = statement.query_map(sql.params(), |row| row.get(0))?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
+        let mut found = statement.query(sql.params())?;
+        let mut rows = Vec::new();
+        while let Some(row) = found.next()? {
+            rows.push(SortRow {
+                number: row.get(0)?,
+                start_time: row.get(1)?,
+                value: SortValue::of(row.get_ref(2)?, &query.column),
+            });
+        }
+        rows.sort_unstable_by(|a, b| {
+            a.value.compare(&b.value, query.ascending).then(b.start_time.cmp(&a.start_time))
+        });
+        let is_tie = |a: &SortRow, b: &SortRow| {
+            a.start_time == b.start_time && a.value.compare(&b.value, true).is_eq()
+        };
+        for ties in rows.chunk_by_mut(is_tie).filter(|ties| ties.len() > 1) {
+            let numbers = ties.iter().map(|row| SqlValue::from(row.number)).collect::<Vec<_>>();
+            let mut statement = self
+                .connection
+                .prepare_cached("SELECT rowid, run_uuid FROM runs WHERE rowid IN rarray(?1)")?;
+            let ids = statement
+                .query_map([Rc::new(numbers)], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect::<rusqlite::Result<HashMap<i64, String>>>()?;
+            ties.sort_unstable_by(|a, b| ids.get(&a.number).cmp(&ids.get(&b.number)));
+        }
+        Ok(rows.into_iter().map(|row| row.number).collect())
     }
 
     fn table_rows(&self, row_numbers: &[i64], columns: &[TableColumn]) -> Result<Vec<TableRow>> {
@@ -488,6 +473,80 @@ impl ReadTx<'_> {
             last = key;
         }
         Ok(keys)
+    }
+}
+
+/// A run on its way into an order.
+struct SortRow {
+    number: i64,
+    start_time: i64,
+    value: SortValue,
+}
+
+/// What a run is sorted by. Numbers come before text, then NaN, then nothing: the last two in both
+/// directions.
+enum SortValue {
+    Number(f64),
+    Text(String),
+    NaN,
+    Missing,
+}
+
+impl SortValue {
+    fn of(value: ValueRef<'_>, column: &TableColumn) -> Self {
+        match value {
+            ValueRef::Integer(number) => Self::Number(number as f64),
+            ValueRef::Real(number) => Self::Number(number),
+            // A metric that is NaN comes as this text: its column holds a number then.
+            ValueRef::Text(b"NaN") if matches!(column, TableColumn::Metric(_)) => Self::NaN,
+            ValueRef::Text(bytes) => {
+                let text = String::from_utf8_lossy(bytes);
+                let may_be_number =
+                    matches!(column, TableColumn::Param(_) | TableColumn::Tag(_));
+                match text.trim().parse::<f64>() {
+                    Ok(number) if may_be_number && !number.is_nan() => Self::Number(number),
+                    _ => Self::Text(text.into_owned()),
+                }
+            }
+            ValueRef::Null | ValueRef::Blob(_) => Self::Missing,
+        }
+    }
+
+    fn compare(&self, other: &Self, ascending: bool) -> CmpOrdering {
+        let rank = |value: &Self| match value {
+            Self::Number(_) => 0,
+            Self::Text(_) => 1,
+            Self::NaN => 2,
+            Self::Missing => 3,
+        };
+        let ordering = match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            _ => return rank(self).cmp(&rank(other)),
+        };
+        if ascending { ordering } else { ordering.reverse() }
+    }
+}
+
+/// The SQL for what a column sorts by, and the table of keys that it needs, called `o`.
+fn sort_value(column: &TableColumn) -> (String, Option<(&'static str, &str)>) {
+    match column {
+        TableColumn::Start => ("NULLIF(runs.start_time, 0)".into(), None),
+        TableColumn::Name => ("runs.name".into(), None),
+        TableColumn::Status => ("runs.status".into(), None),
+        TableColumn::User => ("NULLIF(runs.user_id, '')".into(), None),
+        TableColumn::Duration => {
+            let now = cairn_core::UnixMillis::now().0;
+            let duration =
+                format!("COALESCE(runs.end_time, {now}) - NULLIF(runs.start_time, 0)");
+            (duration, None)
+        }
+        TableColumn::Metric(key) => {
+            ("CASE WHEN o.is_nan THEN 'NaN' ELSE o.value END".into(), Some(("latest_metrics", key)))
+        }
+        TableColumn::Source => ("o.value".into(), Some(("tags", "mlflow.source.name"))),
+        TableColumn::Param(key) => ("o.value".into(), Some(("params", key))),
+        TableColumn::Tag(key) => ("o.value".into(), Some(("tags", key))),
     }
 }
 
