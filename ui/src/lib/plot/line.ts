@@ -77,10 +77,7 @@ export class LinePlot {
   setDrawing(drawing: Drawing): void {
     this.#drawing = drawing;
     this.#lone = lonePoints(drawing.y);
-    this.#plot.batch(() => {
-      this.#plot.setData(dataOf(drawing), this.#zoom === null);
-      if (this.#zoom !== null) this.#showRange(this.#zoom);
-    });
+    this.#plot.setData(dataOf(drawing));
   }
 
   setColors(colors: LineColors): void {
@@ -94,9 +91,10 @@ export class LinePlot {
 
   /** Shows a stretch, or the whole. */
   setZoom(range: XRange | null): void {
+    if (range === this.#zoom) return;
     this.#zoom = range;
-    const { x } = this.#drawing;
-    this.#showRange(range ?? { from: x[0] ?? 0, to: x.at(-1) ?? 1 });
+    const [min, max] = this.#xRange();
+    this.#plot.setScale("x", { min, max });
   }
 
   /** Puts the crosshair on a point, or away. */
@@ -110,8 +108,12 @@ export class LinePlot {
     this.#plot.destroy();
   }
 
-  #showRange(range: XRange): void {
-    this.#plot.setScale("x", { min: range.from, max: range.to });
+  /** The stretch that is shown; a single point stands in the middle. */
+  #xRange(): [min: number, max: number] {
+    if (this.#zoom !== null) return [this.#zoom.from, this.#zoom.to];
+    const first = this.#drawing.x[0] ?? 0;
+    const last = this.#drawing.x.at(-1) ?? 0;
+    return first === last ? [first - 1, last + 1] : [first, last];
   }
 
   #options(options: { widthPx: number; heightPx: number; syncKey: string }): uPlot.Options {
@@ -134,8 +136,7 @@ export class LinePlot {
       scales: {
         x: {
           time: false,
-          range: (_, min, max) =>
-            min === max || min === null ? [(min ?? 0) - 1, (max ?? 0) + 1] : [min, max],
+          range: () => this.#xRange(),
         },
         y: { range: (_, min, max) => valueRange(min, max) },
       },
@@ -192,8 +193,10 @@ export class LinePlot {
       hooks: {
         setCursor: [
           (plot) => {
-            const { idx, left } = plot.cursor;
-            this.#events.onpoint(idx == null || left === undefined || left < 0 ? null : idx);
+            // A crosshair that follows another chart's may stand beyond this one's axis.
+            const { idx, left = -1 } = plot.cursor;
+            const isInside = left >= 0 && left <= plot.over.clientWidth;
+            this.#events.onpoint(isInside ? (idx ?? null) : null);
           },
         ],
         setSelect: [
