@@ -42,6 +42,8 @@ export class RunSlices {
   answered: Question | undefined = $state.raw();
   /** Why the question asked last has no answer. The rows of the one before stay. */
   failure: CommandFailure | undefined = $state.raw();
+  /** Whether the question asked last is on its way. */
+  isAsking = $state(false);
   /** Rows that match, and rows before filtering. */
   total = $state(0);
   unfilteredTotal = $state(0);
@@ -103,6 +105,7 @@ export class RunSlices {
     this.#asked = question;
     this.#dropProbe();
     this.failure = undefined;
+    this.isAsking = false;
     if (this.answered !== undefined && isSameQuestion(this.answered, question)) return;
     const isSameList = this.answered !== undefined && listKey(this.answered) === listKey(question);
     const slice = isSameList ? Math.floor(this.#seen.first / SLICE) : 0;
@@ -111,6 +114,7 @@ export class RunSlices {
       if (this.#probe?.observer !== observer) return;
       if (result.isSuccess) this.#answer(question, slice, isSameList);
       else if (result.isError) this.failure = result.error;
+      this.isAsking = this.#probe !== undefined && result.isFetching;
     };
     this.#probe = { slice, observer, stop: () => undefined };
     this.#probe.stop = observer.subscribe(read);
