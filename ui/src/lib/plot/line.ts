@@ -131,7 +131,7 @@ export class LinePlot {
     return {
       width: options.widthPx,
       height: options.heightPx,
-      padding: [8, 16, 0, 0],
+      padding: [8, 20, 0, 0],
       legend: { show: false },
       scales: {
         x: {

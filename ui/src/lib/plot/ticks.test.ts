@@ -60,6 +60,7 @@ describe("range of values", () => {
 describe("time labels", () => {
   it("count in the unit of the distance", () => {
     expect(timeLabels([0, 0.5, 1], 0.5)).toEqual(["0", "0.5 s", "1.0 s"]);
+    expect(timeLabels([0, 0.001, 0.002], 0.001)).toEqual(["0", "1 ms", "2 ms"]);
     expect(timeLabels([0, 30, 60], 30)).toEqual(["0", "30 s", "60 s"]);
     expect(timeLabels([0, 300, 600], 300)).toEqual(["0", "5 m", "10 m"]);
     expect(timeLabels([0, 3_600], 3_600)).toEqual(["0", "1 h"]);

@@ -65,7 +65,7 @@ export function numberLabels(ticks: readonly number[], increment: number): strin
   });
 }
 
-/** Labels of the ticks of an axis of passing time, in seconds: `30 s`, `5 m`, `2 h`, `1.5 s`. */
+/** Labels of the ticks of an axis of passing time, in seconds: `30 s`, `5 m`, `2 h`, `1.5 s`, `2 ms`. */
 export function timeLabels(ticks: readonly number[], increment: number): string[] {
   const [unit, size] =
     increment >= 86_400
@@ -74,7 +74,9 @@ export function timeLabels(ticks: readonly number[], increment: number): string[
         ? (["h", 3_600] as const)
         : increment >= 60
           ? (["m", 60] as const)
-          : (["s", 1] as const);
+          : Math.max(...ticks) >= 1
+            ? (["s", 1] as const)
+            : (["ms", 0.001] as const);
   const decimals = decimalsOf(increment / size);
   return ticks.map((tick) => (tick === 0 ? "0" : `${(tick / size).toFixed(decimals)} ${unit}`));
 }

@@ -56,6 +56,14 @@ describe("files of a run", () => {
     expect(await screen.findByText("second")).toBeTruthy();
   });
 
+  it("are listed where the address names a folder", async () => {
+    const { host } = open("model");
+    expect(await screen.findByText("MLmodel")).toBeTruthy();
+    expect(await screen.findByText("Choose a file to see it here")).toBeTruthy();
+    expect(screen.queryByRole("alert")).toBeNull();
+    expect(host.callsOf("artifacts.list").map((args) => args.path)).toEqual(["", "model"]);
+  });
+
   it("are walked and chosen by keys", async () => {
     const { onpath } = open("");
     const tree = await screen.findByRole("tree");
