@@ -81,7 +81,7 @@ def logged_model_facts(client, model):
     return {
         "name": model.name,
         "experiment_id": model.experiment_id,
-        "run_id": model.source_run_id,
+        "run_id": model.source_run_id or "",
         "status": str(model.status),
         "type": model.model_type or "",
         "location": model.artifact_location,
