@@ -162,62 +162,6 @@ impl<'a> Series<'a> {
     }
 }
 
-/// Makes `runs` finished runs with some parameters and metrics each, on eight connections.
-pub fn fill(server: &Server, runs: u64) -> Result<()> {
-    const CONNECTIONS: u64 = 8;
-    let name = format!("filled {}", unique());
-    let created = server
-        .connect()
-        .post("/api/2.0/mlflow/experiments/create", &json!({"name": name}).to_string())?;
-    let experiment_id = text_at(&answer(&created)?, "/experiment_id")?;
-    let next = AtomicU64::new(0);
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..CONNECTIONS)
-            .map(|_| scope.spawn(|| fill_on_one_connection(server, &experiment_id, &next, runs)))
-            .collect();
-        for worker in workers {
-            worker.join().map_err(|_| anyhow::anyhow!("a connection panicked"))??;
-        }
-        Ok(())
-    })
-}
-
-fn fill_on_one_connection(
-    server: &Server,
-    experiment_id: &str,
-    next: &AtomicU64,
-    runs: u64,
-) -> Result<()> {
-    let mut connection = server.connect();
-    loop {
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        if number >= runs {
-            return Ok(());
-        }
-        let created = connection
-            .post("/api/2.0/mlflow/runs/create", &create_run_body(experiment_id, number))?;
-        let run_id = text_at(&answer(&created)?, "/run/info/run_id")?;
-        let metrics: Vec<Value> = (0..10)
-            .map(|key| {
-                json!({
-                    "key": format!("metric_{key}"),
-                    "value": value(number + key),
-                    "timestamp": timestamp(number),
-                    "step": 0,
-                })
-            })
-            .collect();
-        let params: Vec<Value> = (0..10)
-            .map(|key| json!({"key": format!("param_{key}"), "value": (number % (key + 2)).to_string()}))
-            .collect();
-        let batch = json!({"run_id": run_id, "metrics": metrics, "params": params});
-        answer(&connection.post("/api/2.0/mlflow/runs/log-batch", &batch.to_string())?)?;
-        let finished =
-            json!({"run_id": run_id, "status": "FINISHED", "end_time": timestamp(number) + 60_000});
-        answer(&connection.post("/api/2.0/mlflow/runs/update", &finished.to_string())?)?;
-    }
-}
-
 /// Metrics of a batch are spread over these, as a training script would.
 const KEYS: [&str; 4] = ["loss", "accuracy", "val_loss", "val_accuracy"];
 

@@ -51,7 +51,7 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let mut python = PathBuf::new();
     setup::steps_for(workspace, Purpose::Tests, &mut steps)?;
     steps.need("interface build", || ui::build(workspace))?;
-    if wants("server") || wants("start") {
+    if wants("server") {
         steps.need("cairn, release build", || run::release(workspace, run::CLI))?;
     }
     if wants("server") {

@@ -13,9 +13,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::load;
 use super::report::{Good, Report, number};
-use super::servers::Server;
+use super::table;
 use crate::exec;
 use crate::run;
 use crate::workspace::Workspace;
@@ -30,10 +29,7 @@ const STARTS: usize = 5;
 pub fn measure(workspace: &Workspace, scratch: &Path, report: &mut Report) -> Result<()> {
     let store = scratch.join("start");
     println!("  filling a store with {RUNS} runs");
-    {
-        let server = Server::cairn(workspace, &store)?;
-        load::fill(&server, RUNS)?;
-    }
+    table::make_store(workspace, &store, RUNS)?;
     let display = if run::has_display() { None } else { Some(Display::start()?) };
     let mut starts = Vec::new();
     for _ in 0..STARTS {
