@@ -11,11 +11,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use crate::{
-    Result, Shape, StoreError, schema,
-    tx::ReadTx,
-    writer::FileState,
-};
+use crate::{Result, Shape, StoreError, schema, tx::ReadTx, writer::FileState};
 
 /// Connections at most; each holds a few MB of page cache.
 const MAX: usize = 4;
@@ -30,13 +26,38 @@ pub(crate) struct ReadTarget {
 }
 
 impl ReadTarget {
+    /// Opens the file for reading, after what a killed program left half-written was rolled back.
     pub fn open(&self) -> rusqlite::Result<Connection> {
+        match self.connect() {
+            Err(error) if is_half_written(&error) => {
+                self.recover()?;
+                self.connect()
+            }
+            other => other,
+        }
+    }
+
+    /// Lets SQLite roll back what a killed program left in the journal: only a connection that may
+    /// write can, and every program that opens the file next would do the same.
+    fn recover(&self) -> rusqlite::Result<()> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI;
+        let connection = Connection::open_with_flags(self.uri(), flags)?;
+        prepare(&connection)?;
+        // The first look into the file does it.
+        schema::schema_version(&connection).map(drop)
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_NO_MUTEX
             | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(self.uri(), flags)?;
         prepare(&connection)?;
         connection.execute_batch("PRAGMA query_only = ON")?;
+        // The first look into the file, so that whatever is wrong with it is an error of opening.
+        schema::schema_version(&connection)?;
         Ok(connection)
     }
 
@@ -58,6 +79,14 @@ impl ReadTarget {
         }
         uri
     }
+}
+
+/// Whether the file holds a change that its writer was killed in.
+fn is_half_written(error: &rusqlite::Error) -> bool {
+    use rusqlite::ffi::{SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK};
+    error.sqlite_error().is_some_and(|error| {
+        matches!(error.extended_code, SQLITE_READONLY_ROLLBACK | SQLITE_READONLY_RECOVERY)
+    })
 }
 
 /// Session settings that equal MLflow's, for every connection.
@@ -99,8 +128,19 @@ impl Readers {
     pub fn read<T>(&self, op: impl FnOnce(&ReadTx<'_>) -> Result<T>) -> Result<T> {
         let lent = Lent { connection: Some(self.take()?), readers: self };
         let connection = lent.connection.as_ref().expect("present until dropped");
-        let transaction = connection.unchecked_transaction()?;
-        let shape = self.shape_of(connection)?;
+        let mut transaction = connection.unchecked_transaction()?;
+        // The first look into the file: from here on the view stays.
+        let mut shape = self.shape_of(connection);
+        if let Err(StoreError::Sqlite(error)) = &shape
+            && is_half_written(error)
+        {
+            // Another program was killed while it wrote.
+            transaction.rollback()?;
+            self.target.recover()?;
+            transaction = connection.unchecked_transaction()?;
+            shape = self.shape_of(connection);
+        }
+        let shape = shape?;
         let outcome = op(&ReadTx { connection, shape: &shape });
         // Nothing was written: ending by either word is the same.
         transaction.rollback()?;
