@@ -115,3 +115,40 @@ for step in range(100):
     runs = {run.info.run_name: run.info.run_id for run in client.search_runs(["0"])}
     assert [point.step for point in client.get_metric_history(runs["outside"], "m")] == list(range(100))
     assert [point.step for point in client.get_metric_history(inside, "m")] == list(range(step))
+
+
+def test_half_written_change_of_a_killed_program_is_rolled_back(filled, tmp_path):
+    """A file of MLflow's own, whose journal is left behind: only a program that may write can go on from there."""
+    client = MlflowClient(filled.url, filled.url)
+    before = stock.comparable(facts.collect(client))
+    assert filled.stop() == 0
+    with contextlib.closing(sqlite3.connect(filled.database)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    script = f"""
+import sqlite3, time
+connection = sqlite3.connect("{filled.database}", isolation_level=None)
+# So small a cache that the change reaches the file before it is complete.
+connection.execute("PRAGMA cache_size = 2")
+connection.execute("BEGIN IMMEDIATE")
+connection.execute("UPDATE runs SET name = 'torn'")
+connection.execute("UPDATE tags SET value = 'torn' || hex(randomblob(2000))")
+print("half", flush=True)
+time.sleep(600)
+"""
+
+    def die_half_way():
+        process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "half\n"
+        process.kill()
+        process.wait()
+        assert filled.database.with_name("mlflow.db-journal").stat().st_size > 0
+
+    die_half_way()
+    with Cairn(filled.store) as cairn:
+        client = MlflowClient(cairn.url, cairn.url)
+        assert stock.comparable(facts.collect(client)) == before
+        die_half_way()
+        assert stock.comparable(facts.collect(client)) == before
+        die_half_way()
+        client.create_run("0", run_name="afterwards")
+        assert len(facts.collect(client)["runs"]) == len(before["runs"]) + 1
