@@ -86,14 +86,18 @@ fn fill(dir: &Path, runs: u64) {
             let start = 1_700_000_000_000_i64 + (next() % 10_000_000_000) as i64;
             let name = format!("run-{number}");
             run.execute((&id, &name, start)).expect("a run");
-            for (key, value) in
-                [("mlflow.runName", &*name), ("mlflow.source.name", "train.py"), ("mlflow.user", "ada")]
-            {
+            for (key, value) in [
+                ("mlflow.runName", &*name),
+                ("mlflow.source.name", "train.py"),
+                ("mlflow.user", "ada"),
+            ] {
                 tag.execute((key, value, &id)).expect("a tag");
             }
             for key in 0..KEYS {
                 let value = next() % 1_000_000;
-                param.execute((format!("param_{key:02}"), value.to_string(), &id)).expect("a param");
+                param
+                    .execute((format!("param_{key:02}"), value.to_string(), &id))
+                    .expect("a param");
                 let key = format!("metric_{key:02}");
                 let value = value as f64 / 1e6;
                 metric.execute((&key, value, &id)).expect("a metric");
@@ -101,9 +105,7 @@ fn fill(dir: &Path, runs: u64) {
             }
         }
     }
-    connection
-        .execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")
-        .expect("the disk has room");
+    connection.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").expect("the disk has room");
 }
 
 async fn measure(dir: &Path, runs: u64) -> Value {

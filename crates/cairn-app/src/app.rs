@@ -65,7 +65,11 @@ impl AppOptions {
     pub fn for_this_user(store: Option<PathBuf>) -> Result<Self, String> {
         if let Some(home) = std::env::var_os("CAIRN_HOME").filter(|home| !home.is_empty()) {
             let home = PathBuf::from(home);
-            return Ok(Self { config_dir: home.join("config"), data_dir: home.join("data"), store });
+            return Ok(Self {
+                config_dir: home.join("config"),
+                data_dir: home.join("data"),
+                store,
+            });
         }
         let dirs = directories::ProjectDirs::from("dev", "cairn", "Cairn").ok_or(
             "There is no home folder for this user. Set CAIRN_HOME to a folder that Cairn may use.",
@@ -158,7 +162,9 @@ impl App {
         match (self.inner.options.store.clone(), last) {
             (Some(path), _) => self.open(&path, OpenOptions::Create).await,
             (None, Some(path)) => self.open(&path, OpenOptions::Existing).await,
-            (None, None) => self.open(&self.inner.options.default_store(), OpenOptions::Create).await,
+            (None, None) => {
+                self.open(&self.inner.options.default_store(), OpenOptions::Create).await
+            }
         }
     }
 

@@ -107,8 +107,7 @@ pub(crate) async fn list(app: &App, args: ArtifactRef) -> Result<Vec<ArtifactEnt
     let (location, below) = locate(app, &args).await?;
     let store = app.store()?;
     let folder = below.clone();
-    let entries =
-        crate::runs::blocking(move || store.artifacts().list(&location, &folder)).await?;
+    let entries = crate::runs::blocking(move || store.artifacts().list(&location, &folder)).await?;
     let mut entries: Vec<ArtifactEntry> = entries
         .into_iter()
         .map(|entry| ArtifactEntry {

@@ -198,7 +198,10 @@ mod tests {
         let mut map = String::new();
         for (name, args, result) in signatures {
             let args = if args == "NoArgs" { "Record<string, never>".to_owned() } else { args };
-            for word in [&args, &result].into_iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric())) {
+            for word in [&args, &result]
+                .into_iter()
+                .flat_map(|text| text.split(|c: char| !c.is_alphanumeric()))
+            {
                 let is_type = word.starts_with(|c: char| c.is_ascii_uppercase());
                 if is_type && !["Array", "Record"].contains(&word) {
                     imports.insert(word.to_owned());

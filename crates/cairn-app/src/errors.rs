@@ -42,9 +42,7 @@ pub(crate) fn invalid(error: Invalid) -> CommandError {
 
 /// A filter that cannot be read, with the place in UTF-16 units.
 pub(crate) fn invalid_filter(filter: &str, error: Invalid) -> CommandError {
-    let units = |end: usize| {
-        filter.get(..end).unwrap_or(filter).encode_utf16().count() as u32
-    };
+    let units = |end: usize| filter.get(..end).unwrap_or(filter).encode_utf16().count() as u32;
     let span = error.span.map(|span| TextSpan { start: units(span.start), end: units(span.end) });
     CommandError { span, ..CommandError::new(ErrorCode::InvalidFilter, error.message) }
 }

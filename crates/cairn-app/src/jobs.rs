@@ -105,9 +105,8 @@ impl Jobs {
         };
         {
             let mut entries = jobs.jobs.lock().expect("no holder of this lock panics");
-            let is_running = |entry: &Entry| {
-                entry.job.title == title && entry.job.state == JobState::Running
-            };
+            let is_running =
+                |entry: &Entry| entry.job.title == title && entry.job.state == JobState::Running;
             if entries.values().any(is_running) {
                 return Err(CommandError::new(
                     ErrorCode::InvalidInput,

@@ -67,15 +67,11 @@ pub(crate) fn follow(app: &App, store: &Store) {
 
 fn event_of(changes: &ChangeSet) -> LiveEvent {
     let everything = changes.everything || changes.runs.len() > LISTED_RUNS;
-    let mut runs_in: Vec<String> = changes
-        .runs
-        .values()
-        .map(|(experiment, _)| experiment.to_string())
-        .collect();
+    let mut runs_in: Vec<String> =
+        changes.runs.values().map(|(experiment, _)| experiment.to_string()).collect();
     runs_in.sort();
     runs_in.dedup();
-    let listed_changed =
-        changes.runs.values().any(|(_, facets)| facets.listed || facets.info);
+    let listed_changed = changes.runs.values().any(|(_, facets)| facets.listed || facets.info);
     LiveEvent::Changed {
         // Counts of runs stand in the list of experiments.
         experiments: changes.experiments || listed_changed || everything,
@@ -123,12 +119,7 @@ mod tests {
         assert_eq!(runs_in, ["3"]);
         assert_eq!(
             runs,
-            [RunChange {
-                run_id: run.to_string(),
-                facts: false,
-                metrics: true,
-                artifacts: false
-            }]
+            [RunChange { run_id: run.to_string(), facts: false, metrics: true, artifacts: false }]
         );
     }
 

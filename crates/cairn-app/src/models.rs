@@ -29,7 +29,10 @@ pub struct ModelRef {
     pub name: String,
 }
 
-pub(crate) async fn list(app: &App, _: NoArgs) -> Result<Vec<RegisteredModelSummary>, CommandError> {
+pub(crate) async fn list(
+    app: &App,
+    _: NoArgs,
+) -> Result<Vec<RegisteredModelSummary>, CommandError> {
     let store = app.store()?;
     let models =
         store.read(|tx| tx.registered_model_summaries()).await.map_err(errors::store_error)?;
@@ -46,13 +49,14 @@ pub(crate) async fn get(app: &App, args: ModelRef) -> Result<RegisteredModelDeta
             let versions = versions
                 .into_iter()
                 .map(|version| {
-                    let run = version.run_id.clone().filter(|run| !run.is_empty()).and_then(|run| {
-                        let find = |run: &String| {
-                            let id: RunId = run.parse().ok()?;
-                            tx.run_info(&id).ok().map(|info| link(&info))
-                        };
-                        runs.entry(run.clone()).or_insert_with(|| find(&run)).clone()
-                    });
+                    let run =
+                        version.run_id.clone().filter(|run| !run.is_empty()).and_then(|run| {
+                            let find = |run: &String| {
+                                let id: RunId = run.parse().ok()?;
+                                tx.run_info(&id).ok().map(|info| link(&info))
+                            };
+                            runs.entry(run.clone()).or_insert_with(|| find(&run)).clone()
+                        });
                     version_dto(version, run)
                 })
                 .collect();

@@ -117,7 +117,8 @@ pub(crate) async fn get(app: &App, args: RunRef) -> Result<RunDetail, CommandErr
             let run = tx.run(&id)?;
             let experiment = tx.experiment(run.info.experiment_id)?;
             let parent = tag(&run, PARENT).and_then(|parent| parent.parse::<RunId>().ok());
-            let parent = parent.and_then(|parent| tx.run_info(&parent).ok()).map(|info| link(&info));
+            let parent =
+                parent.and_then(|parent| tx.run_info(&parent).ok()).map(|info| link(&info));
             let children = tx.child_runs(&id, MAX_CHILDREN)?.iter().map(link).collect();
             let models = run
                 .outputs
@@ -130,7 +131,11 @@ pub(crate) async fn get(app: &App, args: RunRef) -> Result<RunDetail, CommandErr
                         .iter()
                         .find(|tag| tag.key == "mlflow.modelVersions")
                         .map(|tag| registered_versions(&tag.value))
-                        .unwrap_or_default();
+                        .unwrap_or_default()
+                        .into_iter()
+                        // The tag also names versions that were deleted since.
+                        .filter(|of| tx.model_version(&of.name, i64::from(of.version)).is_ok())
+                        .collect();
                     LoggedModelSummary {
                         model_id: model.model_id.to_string(),
                         name: model.name,
@@ -389,10 +394,7 @@ pub(crate) fn parse_run(id: &str) -> Result<RunId, CommandError> {
 pub(crate) async fn blocking<T: Send + 'static>(
     op: impl FnOnce() -> cairn_store::Result<T> + Send + 'static,
 ) -> Result<T, CommandError> {
-    tokio::task::spawn_blocking(op)
-        .await
-        .map_err(errors::internal)?
-        .map_err(errors::store_error)
+    tokio::task::spawn_blocking(op).await.map_err(errors::internal)?.map_err(errors::store_error)
 }
 
 #[cfg(test)]

@@ -34,9 +34,7 @@ pub(crate) async fn start(app: &App, _: NoArgs) -> Result<Job, CommandError> {
         }
     };
     let data_dir = app.inner.options.data_dir.clone();
-    Jobs::start(app, TITLE, |job| async move {
-        train(&job, &data_dir, &tracking_uri).await
-    })
+    Jobs::start(app, TITLE, |job| async move { train(&job, &data_dir, &tracking_uri).await })
 }
 
 async fn train(

@@ -56,7 +56,8 @@ impl SettingsFile {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         let temporary = dir.join(format!(".settings.json.{}", std::process::id()));
         let mut options = fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(&serde_json::to_vec_pretty(&self.settings)?)?;
         file.sync_all()?;
         fs::rename(&temporary, &self.path)

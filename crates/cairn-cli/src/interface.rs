@@ -53,9 +53,8 @@ struct Shared {
 impl Interface {
     /// Takes a port (0: any free one) and serves the interface on it.
     pub async fn start(app: App, port: u16) -> anyhow::Result<Self> {
-        let listener = Listener::bind(PortChoice::Exactly(port))
-            .await
-            .context("the port of the interface")?;
+        let listener =
+            Listener::bind(PortChoice::Exactly(port)).await.context("the port of the interface")?;
         let port = listener.port();
         let token = random_hex()?;
         let shared = Shared {
@@ -158,7 +157,8 @@ async fn call(
             "Arguments must be sent as application/json",
         ));
     }
-    let args = if body.is_empty() { Ok(serde_json::Value::Null) } else { serde_json::from_slice(&body) };
+    let args =
+        if body.is_empty() { Ok(serde_json::Value::Null) } else { serde_json::from_slice(&body) };
     let args = match args {
         Ok(args) => args,
         Err(error) => {
@@ -186,17 +186,13 @@ fn failure(error: &CommandError) -> Response {
 
 fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
     match serde_json::to_vec(value) {
-        Ok(bytes) => {
-            (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response()
-        }
+        Ok(bytes) => (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
 
 /// Live events as server-sent events. Who lags is told that everything changed.
-async fn live(
-    State(shared): State<Shared>,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+async fn live(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let events = BroadcastStream::new(shared.app.listen()).filter_map(|event| async {
         let event = match event {
             Ok(event) => event,
@@ -219,7 +215,10 @@ async fn file(State(shared): State<Shared>, Path(handle): Path<String>) -> Respo
         Ok(Ok(file)) => {
             let headers = [
                 (header::CONTENT_TYPE, file.mime),
-                (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'; style-src 'unsafe-inline'"),
+                (
+                    header::CONTENT_SECURITY_POLICY,
+                    "sandbox; default-src 'none'; style-src 'unsafe-inline'",
+                ),
                 (header::CACHE_CONTROL, "private, max-age=3600"),
             ];
             (headers, file.bytes).into_response()
@@ -232,9 +231,11 @@ async fn file(State(shared): State<Shared>, Path(handle): Path<String>) -> Respo
 /// Files of the interface; every other address is one of its pages.
 async fn asset(request: Request) -> Response {
     let path = request.uri().path().trim_start_matches('/');
-    if let Some(asset) = (!path.is_empty() && path != "index.html").then(|| assets::find(path)).flatten()
+    if let Some(asset) =
+        (!path.is_empty() && path != "index.html").then(|| assets::find(path)).flatten()
     {
-        let cache = if asset.is_immutable { "private, max-age=31536000, immutable" } else { "no-cache" };
+        let cache =
+            if asset.is_immutable { "private, max-age=31536000, immutable" } else { "no-cache" };
         let headers = [(header::CONTENT_TYPE, asset.mime.as_str()), (header::CACHE_CONTROL, cache)];
         return (headers, Body::from(asset.bytes.into_owned())).into_response();
     }
@@ -247,7 +248,8 @@ async fn asset(request: Request) -> Response {
 /// The page, with its inline start script allowed by a nonce.
 fn page() -> Option<Response> {
     let Some(page) = assets::page() else {
-        let text = "This program was built without its interface. Build it with `cargo xtask run`.\n";
+        let text =
+            "This program was built without its interface. Build it with `cargo xtask run`.\n";
         return Some((StatusCode::NOT_FOUND, text).into_response());
     };
     let nonce = random_hex().ok()?;

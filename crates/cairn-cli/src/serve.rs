@@ -66,7 +66,9 @@ fn open(path: &Path) -> anyhow::Result<Store> {
 async fn bind(store: Option<Store>, choice: PortChoice) -> anyhow::Result<RunningServer> {
     Server::start(store, choice).await.map_err(|error| match error {
         BindError::Taken { port } => {
-            anyhow!("{error}\nFor example: cairn serve --port 0 takes any free port instead of {port}.")
+            anyhow!(
+                "{error}\nFor example: cairn serve --port 0 takes any free port instead of {port}."
+            )
         }
         other => anyhow!(other),
     })

@@ -88,7 +88,9 @@ impl ArtifactPath {
         if self.0.is_empty() {
             return None;
         }
-        Some(Self(self.0.rsplit_once('/').map_or_else(String::new, |(parent, _)| parent.to_owned())))
+        Some(Self(
+            self.0.rsplit_once('/').map_or_else(String::new, |(parent, _)| parent.to_owned()),
+        ))
     }
 }
 
@@ -119,9 +121,24 @@ mod tests {
     #[test]
     fn paths_that_leave_the_folder_are_refused() {
         for text in [
-            "..", "../x", "a/../../x", "/etc/passwd", "a//b", "a/./b", ".", "a/", "a\0b",
-            "..\\x", "a\\..\\..\\x", "%2e%2e/x", "%252e%252e%252fx", "a/%2e%2e%2fx", "%2fetc",
-            "%00", &"x".repeat(5_000), &"y".repeat(256),
+            "..",
+            "../x",
+            "a/../../x",
+            "/etc/passwd",
+            "a//b",
+            "a/./b",
+            ".",
+            "a/",
+            "a\0b",
+            "..\\x",
+            "a\\..\\..\\x",
+            "%2e%2e/x",
+            "%252e%252e%252fx",
+            "a/%2e%2e%2fx",
+            "%2fetc",
+            "%00",
+            &"x".repeat(5_000),
+            &"y".repeat(256),
         ] {
             assert_eq!(ArtifactPath::parse(text), Err(Invalid::new("Invalid path")), "{text:?}");
         }
@@ -129,7 +146,9 @@ mod tests {
 
     #[test]
     fn odd_names_are_ordinary_names() {
-        for text in ["a?b", "a#b", "a%2fb", "a;b", "ü/模型", ".hidden", "-dash", "CON", "C:\\x", "..."] {
+        for text in
+            ["a?b", "a#b", "a%2fb", "a;b", "ü/模型", ".hidden", "-dash", "CON", "C:\\x", "..."]
+        {
             assert_eq!(ArtifactPath::parse(text).expect(text).as_str(), text);
         }
     }

@@ -59,9 +59,7 @@ impl MetricPoint {
     pub fn is_later_than(&self, other: &Self) -> bool {
         let key = |point: &Self| (point.step, point.timestamp);
         match key(self).cmp(&key(other)) {
-            std::cmp::Ordering::Equal => {
-                self.value.to_columns().0 > other.value.to_columns().0
-            }
+            std::cmp::Ordering::Equal => self.value.to_columns().0 > other.value.to_columns().0,
             ordering => ordering.is_gt(),
         }
     }

@@ -111,7 +111,7 @@ impl ArtifactTree {
     ///
     /// Errors: [`StoreError::Invalid`] for places outside the store, [`StoreError::Io`].
     pub fn list(&self, location: &Location, below: &ArtifactPath) -> Result<Vec<Entry>> {
-        let (root, path) = self.resolve(location, below)?;
+        let (root, path) = resolve(location, below)?;
         let Some(root) = self.open_root(root, false)? else { return Ok(Vec::new()) };
         let dir = match root.open_dir(path.as_path()) {
             Ok(dir) => dir,
@@ -142,7 +142,7 @@ impl ArtifactTree {
     /// Errors: [`StoreError::NotFound`] when there is no such file; [`StoreError::Invalid`] for a
     /// folder, with MLflow's words.
     pub fn open(&self, location: &Location, below: &ArtifactPath) -> Result<OpenFile> {
-        let (root, path) = self.resolve(location, below)?;
+        let (root, path) = resolve(location, below)?;
         let missing = || StoreError::NotFound(format!("No such artifact: '{below}'"));
         let root = self.open_root(root, false)?.ok_or_else(missing)?;
         let file = match root.open(path.as_path()) {
@@ -215,18 +215,6 @@ impl ArtifactTree {
         }
     }
 
-    fn resolve(&self, location: &Location, below: &ArtifactPath) -> Result<(Root, ArtifactPath)> {
-        match location {
-            Location::Tree(path) => Ok((Root::Tree, path.join(below))),
-            Location::Folder(path) => Ok((Root::Store, path.join(below))),
-            Location::Elsewhere(uri) => {
-                Err(StoreError::Invalid(cairn_core::Invalid::new(format!(
-                    "These files lie outside the store, at {uri}."
-                ))))
-            }
-        }
-    }
-
     fn open_root(&self, root: Root, create: bool) -> Result<Option<Dir>> {
         let store = Dir::open_ambient_dir(self.dir.as_path(), ambient_authority())
             .map_err(|error| self.io_error(&ArtifactPath::root(), "read", error))?;
@@ -256,6 +244,19 @@ impl ArtifactTree {
 enum Root {
     Tree,
     Store,
+}
+
+/// The folder that a location lies in, and the path from there.
+///
+/// Errors: [`StoreError::Invalid`] for places outside the store.
+fn resolve(location: &Location, below: &ArtifactPath) -> Result<(Root, ArtifactPath)> {
+    match location {
+        Location::Tree(path) => Ok((Root::Tree, path.join(below))),
+        Location::Folder(path) => Ok((Root::Store, path.join(below))),
+        Location::Elsewhere(uri) => Err(StoreError::Invalid(cairn_core::Invalid::new(format!(
+            "These files lie outside the store, at {uri}."
+        )))),
+    }
 }
 
 /// A file being written. Dropping it without [`Upload::finish`] leaves no trace.

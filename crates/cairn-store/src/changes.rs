@@ -28,7 +28,8 @@ pub struct RunFacets {
 
 impl RunFacets {
     /// A run that is new, or came back.
-    pub const LISTED: Self = Self { listed: true, info: true, params: true, tags: true, ..Self::NONE };
+    pub const LISTED: Self =
+        Self { listed: true, info: true, params: true, tags: true, ..Self::NONE };
     /// Name, status or times.
     pub const INFO: Self = Self { info: true, ..Self::NONE };
     /// Parameters.

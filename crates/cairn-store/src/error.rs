@@ -144,9 +144,7 @@ pub enum StoreError {
     )]
     Busy,
     /// The disk is full.
-    #[error(
-        "The disk of {path} is full. Nothing was written; free some space and try again."
-    )]
+    #[error("The disk of {path} is full. Nothing was written; free some space and try again.")]
     DiskFull {
         /// The folder.
         path: PathBuf,

@@ -186,7 +186,8 @@ impl ReadTx<'_> {
             "SELECT key, COALESCE(value, '') FROM experiment_tags WHERE experiment_id = ?1 \
              ORDER BY rowid",
         )?;
-        let rows = statement.query_map([id.0], |row| Ok(Tag { key: row.get(0)?, value: row.get(1)? }))?;
+        let rows =
+            statement.query_map([id.0], |row| Ok(Tag { key: row.get(0)?, value: row.get(1)? }))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -241,18 +242,6 @@ impl ReadTx<'_> {
         }
         Ok(())
     }
-
-    /// Refuses a deleted experiment.
-    fn require_active(&self, experiment: &Experiment) -> Result<()> {
-        if experiment.lifecycle_stage == LifecycleStage::Active {
-            return Ok(());
-        }
-        Err(Invalid::new(format!(
-            "The experiment {} must be in the 'active' state. Current state is deleted.",
-            experiment.experiment_id
-        ))
-        .into())
-    }
 }
 
 impl WriteTx<'_> {
@@ -281,11 +270,12 @@ impl WriteTx<'_> {
             )?
             .execute([&new.name])?;
         let id = ExperimentId(self.connection.last_insert_rowid());
-        let location =
-            new.artifact_location.clone().filter(|location| !location.is_empty());
+        let location = new.artifact_location.clone().filter(|location| !location.is_empty());
         let location = location.unwrap_or_else(|| format!("mlflow-artifacts:/{id}"));
         self.connection
-            .prepare_cached("UPDATE experiments SET artifact_location = ?2 WHERE experiment_id = ?1")?
+            .prepare_cached(
+                "UPDATE experiments SET artifact_location = ?2 WHERE experiment_id = ?1",
+            )?
             .execute(params![id.0, location.trim_end_matches('/')])?;
         if self.shape.has_experiment_times {
             self.connection
@@ -342,7 +332,7 @@ impl WriteTx<'_> {
     /// Sets a tag of an active experiment.
     pub fn set_experiment_tag(&mut self, id: ExperimentId, tag: &Tag) -> Result<()> {
         limits::check_experiment_tag(&tag.key, &tag.value)?;
-        self.require_active(&self.experiment(id)?)?;
+        require_active(&self.experiment(id)?)?;
         self.put_experiment_tag(id, tag)?;
         self.changed(Change::Experiments);
         Ok(())
@@ -350,7 +340,7 @@ impl WriteTx<'_> {
 
     /// Removes a tag of an active experiment.
     pub fn delete_experiment_tag(&mut self, id: ExperimentId, key: &str) -> Result<()> {
-        self.require_active(&self.experiment(id)?)?;
+        require_active(&self.experiment(id)?)?;
         let removed = self
             .connection
             .prepare_cached("DELETE FROM experiment_tags WHERE experiment_id = ?1 AND key = ?2")?
@@ -418,6 +408,18 @@ impl WriteTx<'_> {
         self.changed(Change::Everything);
         Ok(())
     }
+}
+
+/// Refuses a deleted experiment.
+pub(crate) fn require_active(experiment: &Experiment) -> Result<()> {
+    if experiment.lifecycle_stage == LifecycleStage::Active {
+        return Ok(());
+    }
+    Err(Invalid::new(format!(
+        "The experiment {} must be in the 'active' state. Current state is deleted.",
+        experiment.experiment_id
+    ))
+    .into())
 }
 
 fn experiment_from_row(row: &Row<'_>) -> rusqlite::Result<Experiment> {

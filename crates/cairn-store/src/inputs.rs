@@ -4,9 +4,7 @@ use cairn_core::{Invalid, LoggedModelId, RunId, limits};
 use rusqlite::{OptionalExtension as _, params};
 
 use crate::{
-    Change, ReadTx, Result, RunFacets, StoreError, WriteTx,
-    experiments::Tag,
-    tx::random_bytes,
+    Change, ReadTx, Result, RunFacets, StoreError, WriteTx, experiments::Tag, tx::random_bytes,
 };
 
 /// A dataset, named by experiment, name and digest.
@@ -110,8 +108,9 @@ impl ReadTx<'_> {
             "SELECT destination_id, step FROM inputs WHERE source_type = 'RUN_OUTPUT' \
              AND source_id = ?1 AND destination_type = 'MODEL_OUTPUT' ORDER BY rowid",
         )?;
-        let rows = statement
-            .query_map([id.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?;
+        let rows = statement.query_map([id.as_str()], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))
+        })?;
         let mut models = Vec::new();
         for row in rows {
             let (model, step) = row?;
@@ -126,7 +125,8 @@ impl ReadTx<'_> {
         let mut statement = self.connection.prepare_cached(
             "SELECT name, value FROM input_tags WHERE input_uuid = ?1 ORDER BY name",
         )?;
-        let rows = statement.query_map([input], |row| Ok(Tag { key: row.get(0)?, value: row.get(1)? }))?;
+        let rows =
+            statement.query_map([input], |row| Ok(Tag { key: row.get(0)?, value: row.get(1)? }))?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }

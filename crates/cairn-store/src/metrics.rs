@@ -2,15 +2,11 @@
 
 use std::collections::HashMap;
 
-use cairn_core::{
-    ExperimentId, Invalid, LoggedModelId, MetricPoint, MetricValue, RunId, limits,
-};
+use cairn_core::{ExperimentId, Invalid, LoggedModelId, MetricPoint, MetricValue, RunId, limits};
 use rusqlite::{OptionalExtension as _, params};
 
 use crate::{
-    Change, ReadTx, Result, RunFacets, StoreError, WriteTx,
-    experiments::Tag,
-    runs::Param,
+    Change, ReadTx, Result, RunFacets, StoreError, WriteTx, experiments::Tag, runs::Param,
     sql::Page,
 };
 
@@ -76,8 +72,10 @@ impl ReadTx<'_> {
              WHERE run_uuid = ?1 AND key = ?2 ORDER BY timestamp, step, value, is_nan \
              LIMIT ?3 OFFSET ?4",
         )?;
-        let rows = statement
-            .query_map(params![id.as_str(), key, limit as i64 + 1, offset as i64], point_from_row)?;
+        let rows = statement.query_map(
+            params![id.as_str(), key, limit as i64 + 1, offset as i64],
+            point_from_row,
+        )?;
         Ok(Page::from_overfull(rows.collect::<rusqlite::Result<_>>()?, offset, limit))
     }
 

@@ -120,7 +120,8 @@ impl Versions {
         let mut kinds = [changes.everything; 6];
         for (_, facets) in changes.runs.values() {
             let RunFacets { listed, info, params, tags, metrics, inputs, .. } = *facets;
-            for (kind, changed) in kinds.iter_mut().zip([listed, info, params, tags, metrics, inputs])
+            for (kind, changed) in
+                kinds.iter_mut().zip([listed, info, params, tags, metrics, inputs])
             {
                 *kind |= changed;
             }
@@ -234,7 +235,9 @@ impl Store {
             let mut known = tables.keys.lock().expect("no holder of this lock panics");
             if let Some(entry) = known.get(&wanted)
                 && entry.schema_version == tx.shape.schema_version
-                && [LISTED, PARAMS, TAGS, METRICS].iter().all(|kind| entry.stamp[*kind] == stamp[*kind])
+                && [LISTED, PARAMS, TAGS, METRICS]
+                    .iter()
+                    .all(|kind| entry.stamp[*kind] == stamp[*kind])
             {
                 return Ok(entry.keys.clone());
             }
@@ -269,7 +272,8 @@ impl RunTables {
             let clock = lists.clock;
             if let Some(list) = lists.by_key.get_mut(&key) {
                 let holds = list.schema_version == tx.shape.schema_version
-                    && (0..6).all(|kind| !list.dependencies[kind] || list.stamp[kind] == stamp[kind]);
+                    && (0..6)
+                        .all(|kind| !list.dependencies[kind] || list.stamp[kind] == stamp[kind]);
                 if holds {
                     if let Some(list) = Arc::get_mut(list) {
                         list.last_used = clock;
@@ -349,7 +353,8 @@ impl ReadTx<'_> {
     }
 
     fn table_rows(&self, row_numbers: &[i64], columns: &[TableColumn]) -> Result<Vec<TableRow>> {
-        let numbers = Rc::new(row_numbers.iter().map(|row| SqlValue::from(*row)).collect::<Vec<_>>());
+        let numbers =
+            Rc::new(row_numbers.iter().map(|row| SqlValue::from(*row)).collect::<Vec<_>>());
         let mut statement = self.connection.prepare_cached(&format!(
             "SELECT {INFO_COLUMNS}, rowid FROM runs WHERE rowid IN rarray(?1)"
         ))?;
@@ -372,7 +377,9 @@ impl ReadTx<'_> {
             Rc::new(places.keys().map(|id| SqlValue::from(id.to_string())).collect());
 
         let keys = |pick: fn(&TableColumn) -> Option<&String>| {
-            Rc::new(columns.iter().filter_map(pick).cloned().map(SqlValue::from).collect::<Vec<_>>())
+            Rc::new(
+                columns.iter().filter_map(pick).cloned().map(SqlValue::from).collect::<Vec<_>>(),
+            )
         };
         let metrics = keys(|column| match column {
             TableColumn::Metric(key) => Some(key),
@@ -501,8 +508,7 @@ impl SortValue {
             ValueRef::Text(b"NaN") if matches!(column, TableColumn::Metric(_)) => Self::NaN,
             ValueRef::Text(bytes) => {
                 let text = String::from_utf8_lossy(bytes);
-                let may_be_number =
-                    matches!(column, TableColumn::Param(_) | TableColumn::Tag(_));
+                let may_be_number = matches!(column, TableColumn::Param(_) | TableColumn::Tag(_));
                 match text.trim().parse::<f64>() {
                     Ok(number) if may_be_number && !number.is_nan() => Self::Number(number),
                     _ => Self::Text(text.into_owned()),
@@ -537,8 +543,7 @@ fn sort_value(column: &TableColumn) -> (String, Option<(&'static str, &str)>) {
         TableColumn::User => ("NULLIF(runs.user_id, '')".into(), None),
         TableColumn::Duration => {
             let now = cairn_core::UnixMillis::now().0;
-            let duration =
-                format!("COALESCE(runs.end_time, {now}) - NULLIF(runs.start_time, 0)");
+            let duration = format!("COALESCE(runs.end_time, {now}) - NULLIF(runs.start_time, 0)");
             (duration, None)
         }
         TableColumn::Metric(key) => {

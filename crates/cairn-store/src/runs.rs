@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Row, params};
 
 use crate::{
     Change, ReadTx, Result, RunFacets, StoreError, WriteTx,
-    experiments::Tag,
+    experiments::{Tag, require_active},
     inputs::{RunInputs, RunOutputs},
     tx::random_bytes,
 };
@@ -164,7 +164,8 @@ impl ReadTx<'_> {
             "SELECT (SELECT COUNT(*) FROM runs WHERE status = 'RUNNING' \
              AND lifecycle_stage = 'active'), EXISTS (SELECT 1 FROM runs)",
         )?;
-        Ok(statement.query_row([], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)))?)
+        Ok(statement
+            .query_row([], |row| Ok((row.get::<_, i64>(0)?.unsigned_abs(), row.get(1)?)))?)
     }
 }
 
@@ -172,13 +173,7 @@ impl WriteTx<'_> {
     /// Makes a run and answers it.
     pub fn create_run(&mut self, new: &NewRun) -> Result<Run> {
         let experiment = self.experiment(new.experiment_id)?;
-        if experiment.lifecycle_stage == LifecycleStage::Deleted {
-            return Err(Invalid::new(format!(
-                "The experiment {} must be in the 'active' state. Current state is deleted.",
-                experiment.experiment_id
-            ))
-            .into());
-        }
+        require_active(&experiment)?;
         let run_id = RunId::from_random(random_bytes());
         let tagged = new.tags.iter().find(|tag| tag.key == RUN_NAME_TAG).map(|tag| &tag.value);
         let given = new.run_name.as_ref().filter(|name| !name.is_empty());
@@ -198,10 +193,8 @@ impl WriteTx<'_> {
                 ))
             }
         };
-        let artifact_uri = format!(
-            "{}/{run_id}/artifacts",
-            experiment.artifact_location.trim_end_matches('/')
-        );
+        let artifact_uri =
+            format!("{}/{run_id}/artifacts", experiment.artifact_location.trim_end_matches('/'));
         self.connection
             .prepare_cached(
                 "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, \
@@ -324,7 +317,9 @@ impl WriteTx<'_> {
     pub(crate) fn put_param(&self, id: &RunId, key: &str, value: &str) -> Result<Option<String>> {
         let inserted = self
             .connection
-            .prepare_cached("INSERT OR IGNORE INTO params (key, value, run_uuid) VALUES (?1, ?2, ?3)")?
+            .prepare_cached(
+                "INSERT OR IGNORE INTO params (key, value, run_uuid) VALUES (?1, ?2, ?3)",
+            )?
             .execute([key, value, id.as_str()])?;
         if inserted == 1 {
             return Ok(None);

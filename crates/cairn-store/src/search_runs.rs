@@ -86,7 +86,11 @@ impl ReadTx<'_> {
                 );
                 sql.bind(key.clone());
                 // NaN is unequal to every number and comparable to none.
-                sql.push(if *op == Op::Ne { " AND (m.is_nan OR " } else { " AND (NOT m.is_nan AND " });
+                sql.push(if *op == Op::Ne {
+                    " AND (m.is_nan OR "
+                } else {
+                    " AND (NOT m.is_nan AND "
+                });
                 sql.compare("m.value", *op, value).push("))");
             }
             Field::Param(key) => key_condition(sql, "params", key, comparison),

@@ -46,7 +46,10 @@ impl Sql {
     }
 
     /// Appends `(?, ?, …)`; `(NULL)` for an empty list, which nothing is in.
-    pub fn bind_list<V: Into<SqlValue>>(&mut self, values: impl IntoIterator<Item = V>) -> &mut Self {
+    pub fn bind_list<V: Into<SqlValue>>(
+        &mut self,
+        values: impl IntoIterator<Item = V>,
+    ) -> &mut Self {
         self.text.push('(');
         let mut is_first = true;
         for value in values {
@@ -111,7 +114,9 @@ fn operator(op: Op) -> &'static str {
         Op::Lt => " < ",
         Op::Le => " <= ",
         Op::Like => " LIKE ",
-        Op::ILike | Op::In | Op::NotIn | Op::IsNull | Op::IsNotNull => unreachable!("rendered above"),
+        Op::ILike | Op::In | Op::NotIn | Op::IsNull | Op::IsNotNull => {
+            unreachable!("rendered above")
+        }
     }
 }
 

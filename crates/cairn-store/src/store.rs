@@ -96,10 +96,8 @@ impl Store {
             .map_err(|error| OpenError::from_sqlite(database.clone(), error))?;
         let run_tables = RunTables::default();
         let feed = ChangeFeed::new(run_tables.versions.clone());
-        let (writer, thread) =
-            Writer::start(connection, dir.clone(), state.clone(), feed.clone()).map_err(
-                |source| OpenError::Io { path: dir.clone(), action: "opened", source },
-            )?;
+        let (writer, thread) = Writer::start(connection, dir.clone(), state.clone(), feed.clone())
+            .map_err(|source| OpenError::Io { path: dir.clone(), action: "opened", source })?;
         let artifacts = ArtifactTree::new(dir.clone());
         let inner = Inner {
             readers: Readers::new(target, state.clone()),
@@ -276,8 +274,7 @@ fn locate(path: &Path, options: OpenOptions) -> Result<(PathBuf, PathBuf), OpenE
             .map_err(|source| OpenError::Io { path: path.to_owned(), action: "read", source })?
             .next()
             .is_none();
-        if options == OpenOptions::Existing
-            || (options == OpenOptions::CreateInEmpty && !is_empty)
+        if options == OpenOptions::Existing || (options == OpenOptions::CreateInEmpty && !is_empty)
         {
             return Err(OpenError::NoDatabase { path: path.to_owned() });
         }
@@ -365,14 +362,16 @@ fn inspect(dir: &Path, database: &Path) -> Result<(Option<String>, ReadTarget), 
 fn check(target: &ReadTarget) -> Result<Shape, OpenError> {
     let sqlite = |error| OpenError::from_sqlite(target.path.clone(), error);
     let connection = target.open().map_err(sqlite)?;
-    let shape = Shape::read(&connection).map_err(sqlite)?.map_err(|reason| {
-        OpenError::NotMlflow { path: target.path.clone(), reason }
-    })?;
+    let shape = Shape::read(&connection)
+        .map_err(sqlite)?
+        .map_err(|reason| OpenError::NotMlflow { path: target.path.clone(), reason })?;
     let size = fs::metadata(&target.path).map_or(0, |metadata| metadata.len());
     let pages: u64 = connection
-        .query_row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [], |row| {
-            row.get::<_, i64>(0)
-        })
+        .query_row(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size",
+            [],
+            |row| row.get::<_, i64>(0),
+        )
         .map_err(sqlite)?
         .unsigned_abs();
     let has_log = with_suffix(&target.path, "-wal").exists();
@@ -383,9 +382,8 @@ fn check(target: &ReadTarget) -> Result<Shape, OpenError> {
         });
     }
     if size <= CHECKED_WHOLE {
-        let finding: String = connection
-            .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
-            .map_err(sqlite)?;
+        let finding: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
         if finding != "ok" {
             return Err(OpenError::Corrupt { path: target.path.clone(), detail: finding });
         }

@@ -38,13 +38,19 @@ const WATCH: Duration = Duration::from_millis(250);
 /// A request: runs once inside a savepoint; the second closure answers with the outcome.
 pub(crate) struct Request {
     /// Does the work. Its error rolls back its savepoint.
-    pub work: Box<dyn FnOnce(&mut WriteTx<'_>) -> Result<Answer> + Send>,
+    pub work: Work,
     /// Told the outcome if the work never got to answer by itself (failure, commit error).
-    pub fail: Box<dyn FnOnce(StoreError) + Send>,
+    pub fail: Fail,
 }
+
+/// What a request does in its savepoint.
+pub(crate) type Work = Box<dyn FnOnce(&mut WriteTx<'_>) -> Result<Answer> + Send>;
 
 /// Sends a request's value to whoever waits; called after the commit.
 pub(crate) type Answer = Box<dyn FnOnce() + Send>;
+
+/// Sends an error to whoever waits.
+pub(crate) type Fail = Box<dyn FnOnce(StoreError) + Send>;
 
 /// The shape of the file and why it may not be written, shared with readers.
 #[derive(Debug)]
@@ -174,7 +180,7 @@ impl Worker {
         }
         let started = Instant::now();
         let mut changes = ChangeSet::default();
-        let mut done: Vec<(Answer, Box<dyn FnOnce(StoreError) + Send>)> = Vec::new();
+        let mut done: Vec<(Answer, Fail)> = Vec::new();
         let mut next = Some(first);
         while let Some(Request { work, fail }) = next.take() {
             match self.one(work, &shape, &mut changes) {
@@ -205,12 +211,7 @@ impl Worker {
         }
     }
 
-    fn one(
-        &self,
-        work: Box<dyn FnOnce(&mut WriteTx<'_>) -> Result<Answer> + Send>,
-        shape: &Shape,
-        changes: &mut ChangeSet,
-    ) -> Result<Answer> {
+    fn one(&self, work: Work, shape: &Shape, changes: &mut ChangeSet) -> Result<Answer> {
         self.connection.prepare_cached("SAVEPOINT request")?.execute([])?;
         let mut own = ChangeSet::default();
         let mut tx = WriteTx {
@@ -237,7 +238,7 @@ impl Worker {
     }
 }
 
-fn fail_all(done: Vec<(Answer, Box<dyn FnOnce(StoreError) + Send>)>, error: &StoreError) {
+fn fail_all(done: Vec<(Answer, Fail)>, error: &StoreError) {
     for (_, fail) in done {
         fail(error.clone());
     }

@@ -35,7 +35,8 @@ fn files_are_written_read_listed_replaced_and_deleted() {
     assert_eq!(read(&fixture, "1/r/artifacts/a?b#c%2fd").unwrap(), b"odd");
     let tree = Location::Tree(path("1/r/artifacts"));
     let entries = fixture.store.artifacts().list(&tree, &ArtifactPath::root()).unwrap();
-    let listed: Vec<_> = entries.iter().map(|entry| (&*entry.name, entry.is_dir, entry.size_bytes)).collect();
+    let listed: Vec<_> =
+        entries.iter().map(|entry| (&*entry.name, entry.is_dir, entry.size_bytes)).collect();
     assert_eq!(listed, [("a", true, 0), ("a?b#c%2fd", false, 3)]);
     assert!(fixture.store.artifacts().list(&tree, &path("none")).unwrap().is_empty());
     fixture.store.artifacts().delete(&path("1/r")).unwrap();
@@ -89,8 +90,15 @@ fn locations_inside_and_outside_are_told_apart() {
     assert_eq!(locate(&format!("{dir}/mlruns/1/r")), Location::Folder(path("mlruns/1/r")));
     assert_eq!(locate(&format!("file://{dir}/mlruns/1")), Location::Folder(path("mlruns/1")));
     for uri in [
-        "mlflow-artifacts://host/1", "mlflow-artifacts:/../x", "s3://bucket/x", "/etc", "relative",
-        "file://host/etc", "dbfs:/x", &format!("{dir}/../x"), "",
+        "mlflow-artifacts://host/1",
+        "mlflow-artifacts:/../x",
+        "s3://bucket/x",
+        "/etc",
+        "relative",
+        "file://host/etc",
+        "dbfs:/x",
+        &format!("{dir}/../x"),
+        "",
     ] {
         assert!(matches!(locate(uri), Location::Elsewhere(_)), "{uri}");
     }

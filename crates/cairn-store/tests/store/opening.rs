@@ -42,7 +42,10 @@ fn a_new_store_has_the_experiment_default_and_opens_again() {
     assert_eq!(store.dir(), dir.path());
     let names = store
         .read_blocking(|tx| {
-            Ok([tx.experiment_by_name("Default")?.experiment_id, tx.experiment_by_name("churn")?.experiment_id])
+            Ok([
+                tx.experiment_by_name("Default")?.experiment_id,
+                tx.experiment_by_name("churn")?.experiment_id,
+            ])
         })
         .unwrap();
     assert_eq!(names.map(|id| id.0), [0, 1]);

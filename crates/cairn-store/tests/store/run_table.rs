@@ -70,7 +70,10 @@ fn a_slice_has_the_cells_asked_for() {
     assert_eq!((page.total, page.rows.len()), (3, 2));
     let row = &page.rows[0];
     assert_eq!(row.info.run_name, "c");
-    assert_eq!(row.metrics.iter().map(|(key, value)| (&**key, value.0)).collect::<Vec<_>>(), [("auc", 0.9)]);
+    assert_eq!(
+        row.metrics.iter().map(|(key, value)| (&**key, value.0)).collect::<Vec<_>>(),
+        [("auc", 0.9)]
+    );
     assert_eq!(row.params, HashMap::from([("lr".into(), "0.1".into())]));
     assert_eq!(row.tags, HashMap::from([("team".into(), "red".into())]));
     assert!(page.rows[1].metrics.is_empty());

@@ -187,7 +187,8 @@ fn the_name_of_a_deleted_experiment_stays_taken() {
     let fixture = Fixture::new();
     let experiment = fixture.experiment("churn");
     fixture.store.write_blocking(move |tx| tx.delete_experiment(experiment)).unwrap();
-    let new = cairn_store::experiments::NewExperiment { name: "churn".into(), ..Default::default() };
+    let new =
+        cairn_store::experiments::NewExperiment { name: "churn".into(), ..Default::default() };
     let refused = fixture.store.write_blocking(move |tx| tx.create_experiment(&new)).unwrap_err();
     assert!(message(refused).starts_with("Experiment(name=churn) already exists."));
 }
@@ -214,7 +215,11 @@ fn inputs_and_outputs_are_read_back() {
         fixture.store.write_blocking(move |tx| tx.log_inputs(&asked, &inputs, &[])).unwrap();
     }
     let inputs = fixture.read_run(&id).inputs;
-    assert_eq!(inputs.datasets, [input("training")], "the second reading is dropped, as MLflow does");
+    assert_eq!(
+        inputs.datasets,
+        [input("training")],
+        "the second reading is dropped, as MLflow does"
+    );
 
     let output = ModelOutput { model_id: "m-1".parse().unwrap(), step: 3 };
     let (asked, outputs) = (id.clone(), vec![output.clone()]);
