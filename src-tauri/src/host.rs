@@ -1,0 +1,221 @@
+//! What the window gives to `cairn-app`: the MLflow port and the system's dialogs.
+
+use std::{
+    future::Future,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, Mutex, OnceLock},
+};
+
+use cairn_app::{App, AppOptions, Host, PickKind, app::preferred_port, dto::ServerStatus};
+use cairn_server::{PortChoice, RunningServer, Server};
+use cairn_store::Store;
+use tauri::WebviewWindow;
+use tokio::{
+    sync::{SetOnce, oneshot},
+    task::AbortHandle,
+};
+
+/// What the window's commands share. The application starts beside the window; until it is there,
+/// commands wait for it.
+#[derive(Default)]
+pub struct Session {
+    app: SetOnce<App>,
+    port: Port,
+    window: Arc<OnceLock<WebviewWindow>>,
+    listeners: Mutex<Vec<AbortHandle>>,
+}
+
+impl Session {
+    /// The application, as soon as it has started.
+    pub async fn app(&self) -> App {
+        self.app.wait().await.clone()
+    }
+
+    /// The window, from then on the parent of dialogs.
+    pub fn set_window(&self, window: WebviewWindow) {
+        // There is one window; a second one would find the first still there.
+        let _ = self.window.set(window);
+    }
+
+    /// Remembers a task that forwards live events to the page.
+    pub fn add_listener(&self, listener: AbortHandle) {
+        self.listeners.lock().expect("no holder of this lock panics").push(listener);
+    }
+
+    /// Ends the forwarding of live events: the page that listened is gone.
+    pub fn drop_listeners(&self) {
+        for listener in self.listeners.lock().expect("no holder of this lock panics").drain(..) {
+            listener.abort();
+        }
+    }
+
+    /// Cancels what runs, closes the store and frees the port.
+    pub async fn stop(&self) {
+        self.drop_listeners();
+        if let Some(app) = self.app.get() {
+            app.stop().await;
+        }
+        let server = self.port.server.lock().expect("no holder of this lock panics").take();
+        if let Some(server) = server {
+            server.shutdown().await;
+        }
+    }
+}
+
+/// Takes the port, then opens the store on it.
+pub async fn start(session: Arc<Session>, options: AppOptions) {
+    let usual = preferred_port(&options);
+    session.port.take(usual).await;
+    let host = WindowHost {
+        port: session.port.clone(),
+        window: session.window.clone(),
+        near: Mutex::default(),
+    };
+    let app = App::start(options, Box::new(host)).await;
+    if app.settings().port.is_none()
+        && let Some(port) = session.port.number()
+    {
+        app.remember_port(port);
+    }
+    // Set once, here alone.
+    let _ = session.app.set(app);
+}
+
+/// The port for MLflow clients. Clones share it.
+#[derive(Clone, Default)]
+struct Port {
+    server: Arc<Mutex<Option<RunningServer>>>,
+    status: Arc<OnceLock<ServerStatus>>,
+}
+
+impl Port {
+    /// Listens on the usual port, or on a free one while that one is taken.
+    async fn take(&self, usual: u16) {
+        let status = match Server::start(None, PortChoice::Prefer(usual)).await {
+            Ok(server) => {
+                let status = ServerStatus::Listening {
+                    tracking_uri: server.tracking_uri(),
+                    instead_of: (server.port() != usual).then_some(usual),
+                };
+                *self.server.lock().expect("no holder of this lock panics") = Some(server);
+                status
+            }
+            Err(error) => {
+                tracing::error!(%error, "MLflow clients cannot reach this program");
+                ServerStatus::Off { reason: error.to_string() }
+            }
+        };
+        // Taken once, at the start.
+        let _ = self.status.set(status);
+    }
+
+    fn number(&self) -> Option<u16> {
+        let server = self.server.lock().expect("no holder of this lock panics");
+        server.as_ref().map(RunningServer::port)
+    }
+}
+
+struct WindowHost {
+    port: Port,
+    window: Arc<OnceLock<WebviewWindow>>,
+    /// The folder around the open store: where a dialog begins, since stores lie together.
+    near: Mutex<Option<PathBuf>>,
+}
+
+impl Host for WindowHost {
+    fn serve(&self, store: Option<Store>) {
+        if let Some(folder) = store.as_ref().and_then(|store| store.dir().parent()) {
+            *self.near.lock().expect("no holder of this lock panics") = Some(folder.to_owned());
+        }
+        let server = self.port.server.lock().expect("no holder of this lock panics");
+        if let Some(server) = server.as_ref() {
+            server.set_store(store);
+        }
+    }
+
+    fn server_status(&self) -> ServerStatus {
+        self.port
+            .status
+            .get()
+            .cloned()
+            .unwrap_or_else(|| ServerStatus::Off { reason: "Cairn is still starting.".to_owned() })
+    }
+
+    fn has_native_dialogs(&self) -> bool {
+        true
+    }
+
+    fn pick(&self, kind: PickKind) -> Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>> {
+        let window = self.window.get().cloned();
+        let near = self.near.lock().expect("no holder of this lock panics").clone();
+        Box::pin(async move { pick(window?, kind, near).await })
+    }
+}
+
+/// Shows the system's dialog. It is made on the main thread, as GTK and AppKit want it, and answered
+/// on any.
+async fn pick(window: WebviewWindow, kind: PickKind, near: Option<PathBuf>) -> Option<PathBuf> {
+    let (sender, dialog) = oneshot::channel();
+    let parent = window.clone();
+    window
+        .run_on_main_thread(move || {
+            let mut dialog = rfd::AsyncFileDialog::new().set_parent(&parent);
+            if let Some(near) = near {
+                dialog = dialog.set_directory(near);
+            }
+            let picked: Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> = match kind {
+                PickKind::Folder => Box::pin(dialog.set_title("Open a store folder").pick_folder()),
+                PickKind::File => Box::pin(
+                    dialog
+                        .set_title("Open an mlflow.db")
+                        .add_filter("SQLite databases", &["db", "sqlite", "sqlite3"])
+                        .add_filter("All files", &["*"])
+                        .pick_file(),
+                ),
+            };
+            // The one who asked waits for it below.
+            let _ = sender.send(picked);
+        })
+        .ok()?;
+    Some(dialog.await.ok()?.await?.path().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_taken_port_is_named_beside_the_one_used_instead() {
+        let first = Port::default();
+        first.take(0).await;
+        let usual = first.number().expect("any free port");
+        let second = Port::default();
+        second.take(usual).await;
+        let other = second.number().expect("another port");
+        assert_eq!(
+            second.status.get(),
+            Some(&ServerStatus::Listening {
+                tracking_uri: format!("http://127.0.0.1:{other}"),
+                instead_of: Some(usual),
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn the_port_of_the_first_start_is_kept() {
+        let home = tempfile::tempdir().unwrap();
+        let options = AppOptions {
+            config_dir: home.path().join("config"),
+            data_dir: home.path().join("data"),
+            store: None,
+        };
+        let session = Arc::new(Session::default());
+        start(session.clone(), options.clone()).await;
+        let port = session.port.number();
+        assert_eq!(session.app().await.settings().port, port);
+        assert_eq!(Some(preferred_port(&options)), port);
+        session.stop().await;
+        assert_eq!(session.port.number(), None);
+    }
+}

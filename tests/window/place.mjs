@@ -1,0 +1,128 @@
+/** The window opens where it was left; the program takes turns with others. */
+import assert from "node:assert/strict";
+import { readFileSync, statSync } from "node:fs";
+import { createServer } from "node:net";
+
+import { end } from "./lib/processes.mjs";
+import { sleep, until } from "./lib/tests.mjs";
+import { openDesk } from "./lib/window.mjs";
+
+/** Starts the program and waits until its window has settled. */
+async function startAndFind(desk) {
+  const program = desk.startProgram();
+  const id = await until("the window", () => {
+    if (program.exit) throw new Error(`the program ended: ${program.output}`);
+    return desk.display.xdotool("search", "--onlyvisible", "--name", "^Cairn$").split("\n")[0];
+  });
+  await sleep(1000);
+  return { program, id };
+}
+
+const settings = (desk) =>
+  JSON.parse(readFileSync(desk.path("cairn", "config", "settings.json"), "utf8"));
+
+/** How far a place may be off: window managers count their frames in different ways. */
+const FRAME_PX = 40;
+
+export default [
+  {
+    name: "Where the window was left",
+    async open() {
+      return { desk: await openDesk() };
+    },
+    close: ({ desk }) => desk.close(),
+    steps: [
+      [
+        "the first window has the size that was designed",
+        async (shared) => {
+          const { desk } = shared;
+          const { program, id } = await startAndFind(desk);
+          shared.program = program;
+          shared.id = id;
+          const { width, height } = desk.display.sizeOf(id);
+          assert.deepEqual({ width, height }, { width: 1280, height: 800 });
+        },
+      ],
+      [
+        "it is not made smaller than its content allows",
+        async ({ desk, id }) => {
+          desk.display.xdotool("windowsize", id, "500", "300");
+          await sleep(700);
+          const { width, height } = desk.display.sizeOf(id);
+          assert.deepEqual({ width, height }, { width: 1024, height: 640 });
+        },
+      ],
+      [
+        "closing it ends the program in order and soon",
+        async (shared) => {
+          const { desk, id, program } = shared;
+          desk.display.xdotool("windowsize", id, "1100", "700");
+          desk.display.xdotool("windowmove", id, "120", "80");
+          await sleep(700);
+          shared.left = desk.display.sizeOf(id);
+          assert.deepEqual([shared.left.width, shared.left.height], [1100, 700]);
+          const started = performance.now();
+          desk.display.closeWindow(id);
+          const exit = await Promise.race([program.ended, sleep(10_000)]);
+          assert.deepEqual(exit, { code: 0, signal: null }, program.output);
+          assert.ok(performance.now() - started < 5000, "it took more than 5 s");
+        },
+      ],
+      [
+        "the next window has that size and place",
+        async (shared) => {
+          const { desk, left } = shared;
+          const { program, id } = await startAndFind(desk);
+          shared.program = program;
+          const now = desk.display.sizeOf(id);
+          assert.deepEqual([now.width, now.height], [left.width, left.height]);
+          assert.ok(Math.abs(now.x - left.x) <= FRAME_PX, `x was ${left.x}, is ${now.x}`);
+          assert.ok(Math.abs(now.y - left.y) <= FRAME_PX, `y was ${left.y}, is ${now.y}`);
+          desk.display.screenshot("where it was left");
+        },
+      ],
+      [
+        "what it keeps lies in its own folder, for this user alone",
+        async ({ desk }) => {
+          assert.ok(statSync(desk.path("cairn", "config", "window.json")).isFile());
+          assert.equal(statSync(desk.path("cairn", "config")).mode & 0o777, 0o700);
+          assert.equal(statSync(desk.path("cairn", "data", "store")).mode & 0o777, 0o700);
+        },
+      ],
+      [
+        "SIGTERM ends it in order, and the port is the same at the next start",
+        async (shared) => {
+          const { port } = settings(shared.desk);
+          assert.ok(port > 0);
+          const exit = await end(shared.program);
+          assert.deepEqual(exit, { code: 0, signal: null }, shared.program.output);
+          await assert.rejects(fetch(`http://127.0.0.1:${port}/health`), "the port is still taken");
+          const { program } = await startAndFind(shared.desk);
+          shared.program = program;
+          assert.equal((await fetch(`http://127.0.0.1:${port}/health`)).status, 200);
+          assert.equal(settings(shared.desk).port, port);
+          await end(program);
+        },
+      ],
+      [
+        "while another program has the port, the window says which one it uses instead",
+        async ({ desk }) => {
+          const { port } = settings(desk);
+          const other = createServer();
+          await new Promise((resolve) => other.listen(port, "127.0.0.1", resolve));
+          const window = await desk.openWindow();
+          try {
+            await window.see(`instead of port ${port}`);
+            const address = /http:\/\/127\.0\.0\.1:(\d+)/.exec(await window.text());
+            assert.notEqual(Number(address[1]), port);
+            assert.equal((await fetch(`${address[0]}/health`)).status, 200);
+            await window.screenshot("instead of the usual port");
+          } finally {
+            await window.close();
+            other.close();
+          }
+        },
+      ],
+    ],
+  },
+];
