@@ -1,5 +1,8 @@
 //! Measured values beside what they must reach.
 
+use std::fs;
+use std::thread;
+
 use anyhow::{Result, bail};
 
 /// Which side of the target is good.
@@ -62,6 +65,10 @@ impl Report {
     /// Prints everything again, together; an error if any target was missed.
     pub fn end(self) -> Result<()> {
         println!("\nWhat Cairn must reach, and what was measured:");
+        if let Some(remark) = fs::read_to_string("/proc/loadavg").ok().and_then(|text| load(&text))
+        {
+            println!("  {remark}");
+        }
         for line in &self.lines {
             println!("  {}", text(line));
         }
@@ -77,6 +84,14 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// How busy the machine was, from the text of `/proc/loadavg`: the bench itself keeps about two threads
+/// busy, and times mean little when others do too.
+fn load(text: &str) -> Option<String> {
+    let cores = thread::available_parallelism().ok()?;
+    let average = text.split(' ').next()?;
+    Some(format!("load {average} over the last minute, on {cores} cores"))
 }
 
 fn text(line: &Line) -> String {
