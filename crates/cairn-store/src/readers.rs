@@ -124,6 +124,13 @@ impl Readers {
         }
     }
 
+    /// Closes the idle connections.
+    pub fn close(&self) {
+        let mut pool = self.pool.lock().expect("no holder of this lock panics");
+        pool.made -= pool.idle.len();
+        pool.idle.clear();
+    }
+
     /// Runs a closure on a consistent view of the file.
     pub fn read<T>(&self, op: impl FnOnce(&ReadTx<'_>) -> Result<T>) -> Result<T> {
         let lent = Lent { connection: Some(self.take()?), readers: self };

@@ -212,6 +212,9 @@ impl Store {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        // The writer's connection is to be the last one: only then SQLite moves the log into the
+        // file, so that the file alone is the whole database.
+        self.readers.close();
         drop(self.writer.take());
         let thread = self.writer_thread.lock().ok().and_then(|mut slot| slot.take());
         if let Some(thread) = thread
