@@ -183,10 +183,9 @@ pub(crate) async fn list(call: RawCall) -> Answer {
     let fields = Fields::from_query(call.query.as_deref().unwrap_or_default());
     let path = folder_path(fields.text("path")?)?;
     let store = call.store;
-    let entries = blocking(move || {
-        store.artifacts().list(&Location::Tree(ArtifactPath::root()), &path)
-    })
-    .await?;
+    let entries =
+        blocking(move || store.artifacts().list(&Location::Tree(ArtifactPath::root()), &path))
+            .await?;
     json(&Listing {
         name: "files",
         items: entries.iter().map(|entry| FileInfo::new(entry.name.clone(), entry)).collect(),
@@ -228,11 +227,8 @@ pub(crate) async fn list_below(store: Store, root_uri: String, path: ArtifactPat
     let files = entries
         .iter()
         .map(|entry| {
-            let place = if path.is_root() {
-                entry.name.clone()
-            } else {
-                format!("{path}/{}", entry.name)
-            };
+            let place =
+                if path.is_root() { entry.name.clone() } else { format!("{path}/{}", entry.name) };
             FileInfo::new(place, entry)
         })
         .collect();
@@ -308,7 +304,10 @@ mod tests {
             change("3/f6ccff3d64c84315b81f9514e30c73ba/artifacts/a/b.txt"),
             Some(Change::Run(ExperimentId(3), run, RunFacets::ARTIFACTS))
         );
-        assert_eq!(change("3/models/m-1/artifacts/MLmodel"), Some(Change::LoggedModels(ExperimentId(3))));
+        assert_eq!(
+            change("3/models/m-1/artifacts/MLmodel"),
+            Some(Change::LoggedModels(ExperimentId(3)))
+        );
         assert_eq!(change("elsewhere/x/y"), None);
         assert_eq!(change("3/x"), None);
     }

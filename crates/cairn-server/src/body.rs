@@ -24,7 +24,11 @@ pub(crate) const BATCH_LIMIT: usize = 16 << 20;
 ///
 /// Errors: 413 as soon as the length is known to be too long, 408 when the client stops sending,
 /// 400 when the connection breaks.
-pub(crate) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    mut body: Body,
+    limit: usize,
+) -> Result<Bytes, ApiError> {
     let declared = declared_length(headers);
     if declared.is_some_and(|length| length > limit as u64) {
         discard(body).await;
@@ -60,12 +64,17 @@ pub(crate) async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> R
 pub(crate) async fn next_chunk(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
     loop {
         let frame = timeout(IDLE, body.frame()).await.map_err(|_| {
-            ApiError::new(ErrorCode::RequestTimeout, "The client stopped sending in the middle of the body.")
+            ApiError::new(
+                ErrorCode::RequestTimeout,
+                "The client stopped sending in the middle of the body.",
+            )
         })?;
         match frame {
             None => return Ok(None),
             Some(Err(_)) => {
-                return Err(ApiError::invalid("Bad Request. The body ended before its announced length."));
+                return Err(ApiError::invalid(
+                    "Bad Request. The body ended before its announced length.",
+                ));
             }
             Some(Ok(frame)) => {
                 if let Ok(data) = frame.into_data() {
@@ -139,14 +148,21 @@ mod tests {
 
     #[test]
     fn double_encoding_is_undone_once() {
-        assert_eq!(unwrap_text(Bytes::from_static(br#""{\"a\":1}""#)), Bytes::from_static(br#"{"a":1}"#));
-        assert_eq!(unwrap_text(Bytes::from_static(br#"{"a":1}"#)), Bytes::from_static(br#"{"a":1}"#));
+        assert_eq!(
+            unwrap_text(Bytes::from_static(br#""{\"a\":1}""#)),
+            Bytes::from_static(br#"{"a":1}"#)
+        );
+        assert_eq!(
+            unwrap_text(Bytes::from_static(br#"{"a":1}"#)),
+            Bytes::from_static(br#"{"a":1}"#)
+        );
     }
 
     #[tokio::test]
     async fn long_bodies_are_refused_and_short_ones_joined() {
         let body = || {
-            let pieces = ["abc", "", "def", "gh"].map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
+            let pieces =
+                ["abc", "", "def", "gh"].map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
             Body::from_stream(futures_util::stream::iter(pieces))
         };
         assert_eq!(read(&HeaderMap::new(), body(), 8).await.unwrap(), "abcdefgh");

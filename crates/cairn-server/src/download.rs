@@ -179,8 +179,29 @@ fn disposition(name: &str) -> HeaderValue {
 /// The type that MLflow gives a file by its name; code and text are all plain text.
 fn content_type(name: &str) -> &'static str {
     const TEXT: &[&str] = &[
-        "txt", "log", "err", "cfg", "conf", "cnf", "cf", "ini", "properties", "prop", "hocon",
-        "toml", "yaml", "yml", "xml", "json", "js", "py", "py3", "md", "rst", "csv", "ipynb",
+        "txt",
+        "log",
+        "err",
+        "cfg",
+        "conf",
+        "cnf",
+        "cf",
+        "ini",
+        "properties",
+        "prop",
+        "hocon",
+        "toml",
+        "yaml",
+        "yml",
+        "xml",
+        "json",
+        "js",
+        "py",
+        "py3",
+        "md",
+        "rst",
+        "csv",
+        "ipynb",
     ];
     if matches!(name, "MLmodel" | "MLproject") {
         return "text/plain";

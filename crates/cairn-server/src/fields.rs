@@ -340,7 +340,9 @@ impl<'a> Fields<'a> {
 
 /// Parses a run's id; what can be none is answered like a run that does not exist.
 fn find_run_id(text: &str) -> Result<RunId, ApiError> {
-    text.parse().map_err(|_| ApiError::not_found(format!("Run with id={} not found", Json::Text(text.into()))))
+    text.parse().map_err(|_| {
+        ApiError::not_found(format!("Run with id={} not found", Json::Text(text.into())))
+    })
 }
 
 /// Whether `camel` is the lowerCamelCase spelling of `snake`.
@@ -396,7 +398,13 @@ mod tests {
         ] {
             assert_eq!(fields(text).int("n").unwrap(), expected, "{text}");
         }
-        for text in [r#"{"n":1.5}"#, r#"{"n":"x"}"#, r#"{"n":true}"#, r#"{"n":9223372036854775808}"#, r#"{"n":[]}"#] {
+        for text in [
+            r#"{"n":1.5}"#,
+            r#"{"n":"x"}"#,
+            r#"{"n":true}"#,
+            r#"{"n":9223372036854775808}"#,
+            r#"{"n":[]}"#,
+        ] {
             assert!(fields(text).int("n").is_err(), "{text}");
         }
     }

@@ -66,8 +66,8 @@ impl GuardPolicy {
             return Err(Refusal::Host);
         }
         if let Some(authority) = uri.authority() {
-            let agrees = uri.scheme_str() == Some("http")
-                && authority.as_str().eq_ignore_ascii_case(host);
+            let agrees =
+                uri.scheme_str() == Some("http") && authority.as_str().eq_ignore_ascii_case(host);
             if !agrees {
                 return Err(Refusal::Host);
             }
@@ -101,7 +101,9 @@ impl GuardPolicy {
             None => self.port == 80,
         };
         port_is_ours
-            && (["127.0.0.1", "localhost", "[::1]"].iter().any(|own| name.eq_ignore_ascii_case(own))
+            && (["127.0.0.1", "localhost", "[::1]"]
+                .iter()
+                .any(|own| name.eq_ignore_ascii_case(own))
                 || self.extra_hosts.iter().any(|extra| name.eq_ignore_ascii_case(extra)))
     }
 }
@@ -208,7 +210,8 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        if let Err(refusal) = self.policy.check(request.method(), request.uri(), request.headers()) {
+        if let Err(refusal) = self.policy.check(request.method(), request.uri(), request.headers())
+        {
             let mut response = refusal_response(refusal);
             harden(response.headers_mut());
             return Box::pin(std::future::ready(Ok(response)));
@@ -249,21 +252,61 @@ mod tests {
     #[test]
     fn only_own_hosts_pass() {
         let policy = GuardPolicy::mlflow(5000).allow_host("host.docker.internal");
-        for host in ["127.0.0.1:5000", "localhost:5000", "LocalHost:5000", "[::1]:5000", "host.docker.internal:5000"] {
+        for host in [
+            "127.0.0.1:5000",
+            "localhost:5000",
+            "LocalHost:5000",
+            "[::1]:5000",
+            "host.docker.internal:5000",
+        ] {
             assert_eq!(check(&policy, &[("host", host)]), Ok(()), "{host}");
         }
         let long = "a".repeat(9 << 10);
         for host in [
-            "", "127.0.0.1", "localhost", "127.0.0.1:5001", "127.0.0.1:05000", "127.0.0.1:+5000",
-            "127.0.0.1:", "127.0.0.1:5000:5000", "0.0.0.0:5000", "[::]:5000", "::1:5000",
-            "[::ffff:127.0.0.1]:5000", "[0:0:0:0:0:0:0:1]:5000", "[::1", "[::1]5000", "127.1:5000",
-            "2130706433:5000", "0x7f.0.0.1:5000", "127.0.0.2:5000", "10.evil.example",
-            "10.evil.example:5000", "192.168.evil.example:5000", "172.16.evil.example:5000",
-            "evil.example:5000", "localhost.evil:5000", "localhost.:5000", "127.0.0.1.:5000",
-            "localhost.localdomain:5000", "127.0.0.1:5000@evil", "127.0.0.1:5000@evil:5000",
-            "user@127.0.0.1:5000", "127.0.0.1:5000/", "127.0.0.1:5000 ", " 127.0.0.1:5000",
-            "http://127.0.0.1:5000", "127.0.0.1:5000,evil", "fd00::1", "[fd00::1]:5000", "[::1%lo]:5000",
-            "lоcalhost:5000", "127.0.0.1\\:5000", "*", "*:5000", &long,
+            "",
+            "127.0.0.1",
+            "localhost",
+            "127.0.0.1:5001",
+            "127.0.0.1:05000",
+            "127.0.0.1:+5000",
+            "127.0.0.1:",
+            "127.0.0.1:5000:5000",
+            "0.0.0.0:5000",
+            "[::]:5000",
+            "::1:5000",
+            "[::ffff:127.0.0.1]:5000",
+            "[0:0:0:0:0:0:0:1]:5000",
+            "[::1",
+            "[::1]5000",
+            "127.1:5000",
+            "2130706433:5000",
+            "0x7f.0.0.1:5000",
+            "127.0.0.2:5000",
+            "10.evil.example",
+            "10.evil.example:5000",
+            "192.168.evil.example:5000",
+            "172.16.evil.example:5000",
+            "evil.example:5000",
+            "localhost.evil:5000",
+            "localhost.:5000",
+            "127.0.0.1.:5000",
+            "localhost.localdomain:5000",
+            "127.0.0.1:5000@evil",
+            "127.0.0.1:5000@evil:5000",
+            "user@127.0.0.1:5000",
+            "127.0.0.1:5000/",
+            "127.0.0.1:5000 ",
+            " 127.0.0.1:5000",
+            "http://127.0.0.1:5000",
+            "127.0.0.1:5000,evil",
+            "fd00::1",
+            "[fd00::1]:5000",
+            "[::1%lo]:5000",
+            "lоcalhost:5000",
+            "127.0.0.1\\:5000",
+            "*",
+            "*:5000",
+            &long,
         ] {
             assert_eq!(check(&policy, &[("host", host)]), Err(Refusal::Host), "{host}");
         }
@@ -282,8 +325,14 @@ mod tests {
     fn every_sign_of_a_browser_is_refused_on_the_api() {
         let policy = GuardPolicy::mlflow(5000);
         for origin in [
-            "null", "", "http://127.0.0.1:5000", "http://localhost:9999", "https://evil.example",
-            "tauri://localhost", "http://localhost.evil", "http://127.0.0.1:5000@evil",
+            "null",
+            "",
+            "http://127.0.0.1:5000",
+            "http://localhost:9999",
+            "https://evil.example",
+            "tauri://localhost",
+            "http://localhost.evil",
+            "http://127.0.0.1:5000@evil",
         ] {
             let headers = [("host", "127.0.0.1:5000"), ("origin", origin)];
             assert_eq!(check(&policy, &headers), Err(Refusal::Origin), "{origin}");
@@ -298,15 +347,36 @@ mod tests {
     fn the_interface_serves_its_own_pages_only() {
         let policy = GuardPolicy::interface(5000);
         let host = ("host", "127.0.0.1:5000");
-        assert_eq!(check(&policy, &[host, ("origin", "http://127.0.0.1:5000"), ("sec-fetch-site", "same-origin")]), Ok(()));
+        assert_eq!(
+            check(
+                &policy,
+                &[host, ("origin", "http://127.0.0.1:5000"), ("sec-fetch-site", "same-origin")]
+            ),
+            Ok(())
+        );
         assert_eq!(check(&policy, &[host, ("sec-fetch-site", "none")]), Ok(()));
-        for origin in ["null", "http://localhost:5000", "https://127.0.0.1:5000", "http://127.0.0.1:5001", "http://127.0.0.1:5000.evil"] {
-            assert_eq!(check(&policy, &[host, ("origin", origin)]), Err(Refusal::Origin), "{origin}");
+        for origin in [
+            "null",
+            "http://localhost:5000",
+            "https://127.0.0.1:5000",
+            "http://127.0.0.1:5001",
+            "http://127.0.0.1:5000.evil",
+        ] {
+            assert_eq!(
+                check(&policy, &[host, ("origin", origin)]),
+                Err(Refusal::Origin),
+                "{origin}"
+            );
         }
         for site in ["cross-site", "same-site", "SAME-ORIGIN"] {
-            assert_eq!(check(&policy, &[host, ("sec-fetch-site", site)]), Err(Refusal::Site), "{site}");
+            assert_eq!(
+                check(&policy, &[host, ("sec-fetch-site", site)]),
+                Err(Refusal::Site),
+                "{site}"
+            );
         }
-        let twice = [host, ("origin", "http://127.0.0.1:5000"), ("origin", "http://127.0.0.1:5000")];
+        let twice =
+            [host, ("origin", "http://127.0.0.1:5000"), ("origin", "http://127.0.0.1:5000")];
         assert_eq!(check(&policy, &twice), Err(Refusal::Origin));
     }
 
@@ -323,7 +393,8 @@ mod tests {
         let policy = GuardPolicy::mlflow(5000);
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static("127.0.0.1:5000"));
-        let check = |uri: &'static str| policy.check(&Method::GET, &Uri::from_static(uri), &headers);
+        let check =
+            |uri: &'static str| policy.check(&Method::GET, &Uri::from_static(uri), &headers);
         assert_eq!(check("http://127.0.0.1:5000/health"), Ok(()));
         assert_eq!(check("http://evil.example/health"), Err(Refusal::Host));
         assert_eq!(check("http://localhost:5000/health"), Err(Refusal::Host));

@@ -161,7 +161,10 @@ mod tests {
     #[test]
     fn numbers_beyond_i64_are_doubles() {
         assert_eq!(Json::parse(b"9223372036854775807").unwrap(), Json::Int(i64::MAX));
-        assert_eq!(Json::parse(b"9223372036854775808").unwrap(), Json::Double(9.223_372_036_854_776e18));
+        assert_eq!(
+            Json::parse(b"9223372036854775808").unwrap(),
+            Json::Double(9.223_372_036_854_776e18)
+        );
     }
 
     #[test]

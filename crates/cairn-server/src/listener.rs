@@ -57,9 +57,7 @@ pub enum PortChoice {
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another program listens there.
-    #[error(
-        "Port {port} is taken by another program. Stop that program, or choose another port."
-    )]
+    #[error("Port {port} is taken by another program. Stop that program, or choose another port.")]
     Taken {
         /// The port asked for.
         port: u16,
@@ -232,7 +230,8 @@ impl Connections {
                 return permit;
             }
             self.evict_one();
-            let waited = timeout(Duration::from_millis(20), self.room.clone().acquire_owned()).await;
+            let waited =
+                timeout(Duration::from_millis(20), self.room.clone().acquire_owned()).await;
             if let Ok(Ok(permit)) = waited {
                 return permit;
             }
@@ -361,14 +360,22 @@ impl WatchedStream {
 }
 
 impl AsyncRead for WatchedStream {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_read(cx, buffer);
         self.note(outcome)
     }
 }
 
 impl AsyncWrite for WatchedStream {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let outcome = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.note(outcome)
     }

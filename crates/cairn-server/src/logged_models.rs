@@ -200,8 +200,15 @@ impl Place {
             })
             .collect::<Result<Vec<_>, ApiError>>()?;
         let mut asked = Self {
-            experiment_ids: fields.texts("experiment_ids")?.into_iter().map(str::to_owned).collect(),
-            filter_string: fields.text("filter")?.filter(|text| !text.is_empty()).map(str::to_owned),
+            experiment_ids: fields
+                .texts("experiment_ids")?
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            filter_string: fields
+                .text("filter")?
+                .filter(|text| !text.is_empty())
+                .map(str::to_owned),
             order_by: (!order_by.is_empty()).then_some(order_by),
             offset: 0,
         };

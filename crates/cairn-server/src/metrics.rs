@@ -151,11 +151,17 @@ mod tests {
     fn thinning_keeps_both_ends_and_the_number() {
         let history = |count: i64| -> Vec<MetricPoint> {
             (0..count)
-                .map(|step| MetricPoint { key: "m".into(), value: MetricValue(0.0), timestamp: 0, step })
+                .map(|step| MetricPoint {
+                    key: "m".into(),
+                    value: MetricValue(0.0),
+                    timestamp: 0,
+                    step,
+                })
                 .collect()
         };
         for (count, limit) in [(10, 3), (1000, 7), (11, 10), (5, 5), (2, 2), (9, 1)] {
-            let kept: Vec<i64> = thin(history(count), limit).iter().map(|point| point.step).collect();
+            let kept: Vec<i64> =
+                thin(history(count), limit).iter().map(|point| point.step).collect();
             assert_eq!(kept.len(), limit, "{count} {limit}: {kept:?}");
             assert_eq!(kept.last(), Some(&(count - 1)));
             assert!(limit == 1 || kept[0] == 0);

@@ -55,10 +55,8 @@ pub(crate) async fn update(call: Call) -> Answer {
     let name = fields.required_text("name")?.to_owned();
     let number = read_version(&fields)?;
     let text = fields.text("description")?.map(str::to_owned);
-    let version = call
-        .store
-        .write(move |tx| tx.update_model_version(&name, number, text.as_deref()))
-        .await?;
+    let version =
+        call.store.write(move |tx| tx.update_model_version(&name, number, text.as_deref())).await?;
     json(&One("model_version", ModelVersionMessage::from(&version)))
 }
 

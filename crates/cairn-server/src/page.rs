@@ -14,11 +14,13 @@ pub(crate) fn token(offset: usize) -> String {
 /// Errors: 400 for what is no token of this kind, offset 0 included.
 pub(crate) fn offset(token: Option<&str>) -> Result<usize, ApiError> {
     let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(0) };
-    let bytes = STANDARD.decode(token).map_err(|_| {
-        ApiError::invalid("Invalid page token, could not base64-decode")
-    })?;
+    let bytes = STANDARD
+        .decode(token)
+        .map_err(|_| ApiError::invalid("Invalid page token, could not base64-decode"))?;
     let Ok(Json::Object(members)) = Json::parse(&bytes) else {
-        return Err(ApiError::invalid("Invalid page token, could not parse the decoded text as JSON"));
+        return Err(ApiError::invalid(
+            "Invalid page token, could not parse the decoded text as JSON",
+        ));
     };
     let offset = members.iter().find(|(name, _)| name == "offset").map(|(_, value)| value);
     match offset {

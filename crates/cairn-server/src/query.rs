@@ -25,7 +25,9 @@ pub(crate) fn as_object(query: &str) -> Json<'_> {
         match object.iter_mut().find(|(known, _)| *known == key) {
             None => object.push((key, value)),
             Some((_, Json::List(values))) => values.push(value),
-            Some((_, first)) => *first = Json::List(vec![std::mem::replace(first, Json::Null), value]),
+            Some((_, first)) => {
+                *first = Json::List(vec![std::mem::replace(first, Json::Null), value]);
+            }
         }
     }
     Json::Object(object)

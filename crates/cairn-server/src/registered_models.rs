@@ -59,8 +59,7 @@ pub(crate) async fn delete(call: Call) -> Answer {
 }
 
 pub(crate) async fn search(call: Call) -> Answer {
-    let search =
-        Search::read(&call.fields()?, Entity::RegisteredModels, DEFAULT_PAGE, MAX_PAGE)?;
+    let search = Search::read(&call.fields()?, Entity::RegisteredModels, DEFAULT_PAGE, MAX_PAGE)?;
     let search = SearchRegisteredModels {
         filter: search.filter,
         order: search.order,

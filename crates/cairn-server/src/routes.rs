@@ -172,7 +172,11 @@ pub const ROUTES: &[Route] = &[
     client(PATCH, "/mlflow/logged-models/{model_id}", json!(logged_models::finalize)),
     client(DELETE, "/mlflow/logged-models/{model_id}", json!(logged_models::delete)),
     client(PATCH, "/mlflow/logged-models/{model_id}/tags", json!(logged_models::set_tags)),
-    client(DELETE, "/mlflow/logged-models/{model_id}/tags/{*key}", json!(logged_models::delete_tag)),
+    client(
+        DELETE,
+        "/mlflow/logged-models/{model_id}/tags/{*key}",
+        json!(logged_models::delete_tag),
+    ),
     client(POST, "/mlflow/logged-models/{model_id}/params", json!(logged_models::log_params)),
     others(
         GET,
@@ -216,9 +220,25 @@ pub const ROUTES: &[Route] = &[
 
 /// The parts of MLflow that have routes there and none here.
 const NOT_HERE: &[&str] = &[
-    "assistant", "datasets", "demo", "gateway", "gateway-proxy", "genai", "get-online-trace-details",
-    "get-trace-artifact", "issues", "jobs", "label-schemas", "prompt-optimization",
-    "review-queues", "scorer", "scorers", "traces", "unified-traces", "webhooks", "workspaces",
+    "assistant",
+    "datasets",
+    "demo",
+    "gateway",
+    "gateway-proxy",
+    "genai",
+    "get-online-trace-details",
+    "get-trace-artifact",
+    "issues",
+    "jobs",
+    "label-schemas",
+    "prompt-optimization",
+    "review-queues",
+    "scorer",
+    "scorers",
+    "traces",
+    "unified-traces",
+    "webhooks",
+    "workspaces",
 ];
 
 /// The router of MLflow's API, without the guard.
@@ -260,11 +280,7 @@ fn endpoint(route: &'static Route) -> MethodRouter<Arc<Shared>> {
 
 async fn answer(route: &Route, shared: &Shared, request: Request) -> Answer {
     let (mut parts, body) = request.into_parts();
-    let path = if route.path.contains('{') {
-        path_values(&mut parts).await?
-    } else {
-        Vec::new()
-    };
+    let path = if route.path.contains('{') { path_values(&mut parts).await? } else { Vec::new() };
     match route.handler {
         Handler::Fixed(handler) => Ok(handler()),
         Handler::Json(limit, handler) => {

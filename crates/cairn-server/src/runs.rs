@@ -133,8 +133,11 @@ pub(crate) async fn search(call: Call) -> Answer {
 pub(crate) async fn log_inputs(call: Call) -> Answer {
     let fields = call.fields()?;
     let id = fields.required_text("run_id")?.parse()?;
-    let datasets =
-        fields.objects("datasets")?.iter().map(read_dataset_input).collect::<Result<Vec<_>, _>>()?;
+    let datasets = fields
+        .objects("datasets")?
+        .iter()
+        .map(read_dataset_input)
+        .collect::<Result<Vec<_>, _>>()?;
     let models = fields
         .objects("models")?
         .iter()

@@ -21,8 +21,7 @@ impl Search {
         default: i64,
         limit: i64,
     ) -> Result<Self, ApiError> {
-        let order: Vec<String> =
-            fields.texts("order_by")?.into_iter().map(str::to_owned).collect();
+        let order: Vec<String> = fields.texts("order_by")?.into_iter().map(str::to_owned).collect();
         Ok(Self {
             filter: filter_of(fields, entity)?,
             order: filter::parse_order(entity, &order)?,
@@ -41,7 +40,11 @@ pub(crate) fn filter_of(fields: &Fields<'_>, entity: Entity) -> Result<Option<Ex
 }
 
 /// The page size: `default` when absent, otherwise from 1 to `limit`.
-pub(crate) fn max_results(fields: &Fields<'_>, default: i64, limit: i64) -> Result<usize, ApiError> {
+pub(crate) fn max_results(
+    fields: &Fields<'_>,
+    default: i64,
+    limit: i64,
+) -> Result<usize, ApiError> {
     let given = fields.int("max_results")?.unwrap_or(default);
     if given < 1 {
         return Err(ApiError::invalid(format!(

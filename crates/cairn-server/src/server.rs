@@ -4,7 +4,7 @@ use std::sync::{Arc, RwLock};
 
 use axum::Router;
 use cairn_store::Store;
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 
 use crate::{
     error::{ApiError, ErrorCode},
@@ -51,7 +51,7 @@ impl Server {
         let serving = tokio::spawn(listener.serve(router, async {
             let _ = stopped.await;
         }));
-        let server = RunningServer { shared, port, stop, serving };
+        let server = RunningServer { shared, port, runtime: Handle::current(), stop, serving };
         server.set_store(store.into());
         Ok(server)
     }
@@ -74,6 +74,7 @@ fn guarded(shared: Arc<Shared>, policy: GuardPolicy) -> Router {
 pub struct RunningServer {
     shared: Arc<Shared>,
     port: u16,
+    runtime: Handle,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -90,7 +91,7 @@ impl RunningServer {
     }
 
     /// Serves another store, or none, from the next request on. Requests in progress end on the old
-    /// one.
+    /// one. May be called from any thread.
     pub fn set_store(&self, store: Option<Store>) {
         let mut slot = self.shared.store.write().expect("no holder of this lock panics");
         let is_same = matches!((&*slot, &store), (Some(old), Some(new)) if old.dir() == new.dir());
@@ -103,7 +104,7 @@ impl RunningServer {
         let old = std::mem::replace(&mut *slot, store);
         drop(slot);
         // The last handle of a store waits for its writer, which may take a moment.
-        tokio::task::spawn_blocking(move || drop(old));
+        self.runtime.spawn_blocking(move || drop(old));
     }
 
     /// Stops: no new connections, requests in progress may end within five seconds.

@@ -40,7 +40,10 @@ async fn files_come_back_as_they_went_in() {
     assert_eq!(reply.body.as_ref(), b"new");
     assert_ne!(reply.header("etag"), old);
     let empty = put(&app, "0/r/artifacts/empty", "").await;
-    assert_eq!((empty.status, empty.body.len(), empty.header("content-type")), (StatusCode::OK, 0, ""));
+    assert_eq!(
+        (empty.status, empty.body.len(), empty.header("content-type")),
+        (StatusCode::OK, 0, "")
+    );
     assert_eq!(get(&app, "0/r/artifacts/empty").await.body.len(), 0);
     let head = app.ask("HEAD", &format!("{ROOT}/0/r/artifacts/big.bin"), None).await;
     assert_eq!((head.status, head.header("content-length")), (StatusCode::OK, "3"));
@@ -77,7 +80,8 @@ async fn folders_are_listed_by_name() {
     for path in ["0/r/artifacts/b.txt", "0/r/artifacts/a/x", "0/r/artifacts/c"] {
         put(&app, path, "12").await;
     }
-    let list = async |path: &str| app.ask("GET", &format!("{ROOT}?path={}", encode(path)), None).await;
+    let list =
+        async |path: &str| app.ask("GET", &format!("{ROOT}?path={}", encode(path)), None).await;
     let expected = json!({"files": [
         {"path": "a", "is_dir": true},
         {"path": "b.txt", "is_dir": false, "file_size": 2},
@@ -146,9 +150,33 @@ async fn deleting_takes_all_below_and_is_idempotent() {
 async fn odd_names_are_ordinary_names() {
     let app = App::new();
     let names = [
-        "a?b", "a#b", "a%2fb", "a;b", "a b", "a+b", "a&b=c", "ü", "e\u{301}", "模型", "🗿", "-dash",
-        ".hidden", "...", "CON", "C:x", "a\\b", "a\"b", "a'b", "a\nb", "\u{202e}txt.exe", "*", "~", "$(x)",
-        "%", "%zz", &"x".repeat(255),
+        "a?b",
+        "a#b",
+        "a%2fb",
+        "a;b",
+        "a b",
+        "a+b",
+        "a&b=c",
+        "ü",
+        "e\u{301}",
+        "模型",
+        "🗿",
+        "-dash",
+        ".hidden",
+        "...",
+        "CON",
+        "C:x",
+        "a\\b",
+        "a\"b",
+        "a'b",
+        "a\nb",
+        "\u{202e}txt.exe",
+        "*",
+        "~",
+        "$(x)",
+        "%",
+        "%zz",
+        &"x".repeat(255),
     ];
     for (index, name) in names.iter().enumerate() {
         let body = format!("{index}");
@@ -164,8 +192,12 @@ async fn odd_names_are_ordinary_names() {
     }
     assert_eq!(get(&app, "odd/a/b").await.body, "folder");
     let listed = app.ask("GET", &format!("{ROOT}?path=odd"), None).await.json();
-    let listed: Vec<_> =
-        listed["files"].as_array().unwrap().iter().map(|file| file["path"].as_str().unwrap()).collect();
+    let listed: Vec<_> = listed["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file["path"].as_str().unwrap())
+        .collect();
     for name in names {
         assert!(listed.contains(&name), "{name:?}");
     }
@@ -187,7 +219,18 @@ async fn no_path_leads_out_of_the_tree() {
         format!("/{}", canary.to_str().unwrap()),
         encode(canary.to_str().unwrap()),
     ];
-    let dots = ["..", "%2e%2e", ".%2e", "%252e%252e", "%25252e%25252e", "%2E%2E", "..;", "..%00", "..%5c", "%c0%ae%c0%ae"];
+    let dots = [
+        "..",
+        "%2e%2e",
+        ".%2e",
+        "%252e%252e",
+        "%25252e%25252e",
+        "%2E%2E",
+        "..;",
+        "..%00",
+        "..%5c",
+        "%c0%ae%c0%ae",
+    ];
     let slashes = ["/", "%2f", "%252f", "%5c", "\\", "//", "/./", "%2f%2f", ";/", "%3b/"];
     for dot in dots {
         for slash in slashes {
@@ -206,7 +249,9 @@ async fn no_path_leads_out_of_the_tree() {
         for method in ["GET", "PUT", "DELETE"] {
             // What no URI can hold never arrives.
             let url = format!("{ROOT}/{path}");
-            let Ok(request) = request(method, &url).header("content-type", "text/plain").body(Body::from("evil")) else {
+            let Ok(request) =
+                request(method, &url).header("content-type", "text/plain").body(Body::from("evil"))
+            else {
                 continue;
             };
             let reply = app.send(request).await;
@@ -247,7 +292,8 @@ async fn uploads_tell_the_change_feed() {
     let mut feed = app.store.subscribe();
     put(&app, &format!("0/{run}/artifacts/f.txt"), "1").await;
     let changes = feed.try_recv().expect("told at once");
-    let (_, facets) = changes.runs.iter().find(|(id, _)| id.as_str() == run).map(|(_, it)| it).unwrap();
+    let (_, facets) =
+        changes.runs.iter().find(|(id, _)| id.as_str() == run).map(|(_, it)| it).unwrap();
     assert!(facets.artifacts && !facets.metrics);
 }
 

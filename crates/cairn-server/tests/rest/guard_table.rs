@@ -8,38 +8,104 @@ use crate::support::{App, PORT, Reply};
 
 /// Hosts that are not this server, or not plainly.
 const HOSTS: &[&str] = &[
-    "", "127.0.0.1", "localhost", "127.0.0.1:5998", "127.0.0.1:05999", "127.0.0.1:59990",
-    "0.0.0.0:5999", "[::]:5999", "[::ffff:127.0.0.1]:5999", "[::ffff:7f00:1]:5999", "::1:5999",
-    "[fd00::1]:5999", "fd00:x", "127.1:5999", "2130706433:5999", "0177.0.0.1:5999",
-    "10.evil.example", "10.evil.example:5999", "192.168.evil.example:5999",
-    "172.16.evil.example:5999", "evil.example", "evil.example:5999", "localhost.evil:5999",
-    "localhost.:5999", "127.0.0.1.:5999", "127.0.0.1:5999@evil", "evil@127.0.0.1:5999",
-    "127.0.0.1:5999:5999", "127.0.0.1:5999,127.0.0.1:5999", "127.0.0.1:", "*:5999",
-    "127.0.0.1.nip.io:5999", "host.docker.internal:5999", "http://127.0.0.1:5999", "[::1]", "[::1]:80",
+    "",
+    "127.0.0.1",
+    "localhost",
+    "127.0.0.1:5998",
+    "127.0.0.1:05999",
+    "127.0.0.1:59990",
+    "0.0.0.0:5999",
+    "[::]:5999",
+    "[::ffff:127.0.0.1]:5999",
+    "[::ffff:7f00:1]:5999",
+    "::1:5999",
+    "[fd00::1]:5999",
+    "fd00:x",
+    "127.1:5999",
+    "2130706433:5999",
+    "0177.0.0.1:5999",
+    "10.evil.example",
+    "10.evil.example:5999",
+    "192.168.evil.example:5999",
+    "172.16.evil.example:5999",
+    "evil.example",
+    "evil.example:5999",
+    "localhost.evil:5999",
+    "localhost.:5999",
+    "127.0.0.1.:5999",
+    "127.0.0.1:5999@evil",
+    "evil@127.0.0.1:5999",
+    "127.0.0.1:5999:5999",
+    "127.0.0.1:5999,127.0.0.1:5999",
+    "127.0.0.1:",
+    "*:5999",
+    "127.0.0.1.nip.io:5999",
+    "host.docker.internal:5999",
+    "http://127.0.0.1:5999",
+    "[::1]",
+    "[::1]:80",
 ];
 
 /// Origins of pages that a browser could show.
 const ORIGINS: &[&str] = &[
-    "null", "", "http://127.0.0.1:5999", "http://localhost:5999", "http://[::1]:5999",
-    "http://localhost:9999", "http://localhost", "https://localhost:5999", "http://127.0.0.1",
-    "tauri://localhost", "http://tauri.localhost", "https://evil.example", "http://localhost.evil",
-    "http://127.0.0.1:5999@evil", "http://127.0.0.1:5999.evil.example", "HTTP://LOCALHOST:5999",
-    "http://localhost.:5999", "file://", "vscode-webview://x", "chrome-extension://x", "moz-extension://x",
-    "http://0.0.0.0:5999", "http://10.0.0.1:5999", "http://192.168.1.1", "data:",
+    "null",
+    "",
+    "http://127.0.0.1:5999",
+    "http://localhost:5999",
+    "http://[::1]:5999",
+    "http://localhost:9999",
+    "http://localhost",
+    "https://localhost:5999",
+    "http://127.0.0.1",
+    "tauri://localhost",
+    "http://tauri.localhost",
+    "https://evil.example",
+    "http://localhost.evil",
+    "http://127.0.0.1:5999@evil",
+    "http://127.0.0.1:5999.evil.example",
+    "HTTP://LOCALHOST:5999",
+    "http://localhost.:5999",
+    "file://",
+    "vscode-webview://x",
+    "chrome-extension://x",
+    "moz-extension://x",
+    "http://0.0.0.0:5999",
+    "http://10.0.0.1:5999",
+    "http://192.168.1.1",
+    "data:",
 ];
 
 const SITES: &[&str] = &["cross-site", "same-site", "same-origin", "none"];
 
-const TYPES: &[&str] =
-    &["application/json", "text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"];
+const TYPES: &[&str] = &[
+    "application/json",
+    "text/plain",
+    "application/x-www-form-urlencoded",
+    "multipart/form-data; boundary=x",
+];
 
 /// Paths that are no route here, some of them routes of MLflow.
 const UNKNOWN: &[&str] = &[
-    "/", "/graphql", "/nothing", "/api", "/api/2.0", "/api/2.0/mlflow", "/api/2.0/mlflow/nothing",
-    "/api/1.2/mlflow/runs/get", "/api/2.0/preview/mlflow/runs/get", "/ajax-api/3.0/mlflow/assistant/config",
-    "/ajax-api/3.0/jobs/", "/ajax-api/2.0/mlflow/gateway-proxy", "/api/3.0/mlflow/traces",
-    "/api/2.0/mlflow-artifacts/mpu/create/x", "/static-files/index.html", "/v1/traces", "/signup",
-    "/api/2.0/mlflow/users/create", "//evil.example/x", "/api/2.0/mlflow/experiments/../runs/get",
+    "/",
+    "/graphql",
+    "/nothing",
+    "/api",
+    "/api/2.0",
+    "/api/2.0/mlflow",
+    "/api/2.0/mlflow/nothing",
+    "/api/1.2/mlflow/runs/get",
+    "/api/2.0/preview/mlflow/runs/get",
+    "/ajax-api/3.0/mlflow/assistant/config",
+    "/ajax-api/3.0/jobs/",
+    "/ajax-api/2.0/mlflow/gateway-proxy",
+    "/api/3.0/mlflow/traces",
+    "/api/2.0/mlflow-artifacts/mpu/create/x",
+    "/static-files/index.html",
+    "/v1/traces",
+    "/signup",
+    "/api/2.0/mlflow/users/create",
+    "//evil.example/x",
+    "/api/2.0/mlflow/experiments/../runs/get",
 ];
 
 /// Every route of the table with values in the variable parts.
@@ -128,7 +194,9 @@ async fn browsers_reach_no_route() {
     let own = format!("127.0.0.1:{PORT}");
     let mut asked = routes();
     for path in UNKNOWN {
-        for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD] {
+        for method in
+            [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::HEAD]
+        {
             asked.push((method, (*path).to_owned()));
         }
     }
@@ -194,7 +262,8 @@ async fn unknown_paths_are_answered_in_json() {
     let app = App::new();
     for path in UNKNOWN {
         let reply = app.ask("POST", path, None).await;
-        let is_missing = matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED);
+        let is_missing =
+            matches!(reply.status, StatusCode::NOT_FOUND | StatusCode::NOT_IMPLEMENTED);
         assert!(is_missing, "{path}: {}", reply.status);
         assert!(matches!(reply.code().as_str(), "ENDPOINT_NOT_FOUND" | "NOT_IMPLEMENTED"));
         assert_hardened(&reply, path);

@@ -21,8 +21,11 @@ async fn long_bodies_are_refused_before_they_are_read() {
     let reply = app.send(declared).await;
     assert_eq!(reply.status, StatusCode::PAYLOAD_TOO_LARGE);
     assert!(reply.message().contains("1 MiB"));
+    let piece = Bytes::from(vec![b' '; 65_536]);
     for (path, limit) in [(CREATE, 1_usize << 20), (BATCH, 16 << 20)] {
-        let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 65_536])));
+        let piece = piece.clone();
+        let endless =
+            futures_util::stream::repeat_with(move || Ok::<_, std::io::Error>(piece.clone()));
         let bounded = futures_util::StreamExt::take(endless, limit / 65_536 + 2);
         let request = request("POST", path)
             .header("content-type", "application/json")
@@ -31,6 +34,19 @@ async fn long_bodies_are_refused_before_they_are_read() {
             .unwrap();
         assert_eq!(app.send(request).await.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_fit_is_refused_before_it_is_read() {
+    let app = App::new();
+    let huge = request("PUT", "/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/huge")
+        .header("content-length", "1000000000000000")
+        .body(Body::from("begin"))
+        .unwrap();
+    let reply = app.send(huge).await;
+    assert_eq!(reply.status, StatusCode::INSUFFICIENT_STORAGE);
+    assert_eq!(reply.code(), "RESOURCE_EXHAUSTED");
+    assert!(!app.dir.path().join("mlartifacts/0").exists());
 }
 
 #[tokio::test]
@@ -80,9 +96,15 @@ async fn long_texts_are_refused() {
     let run = app.make_run().await;
     for (path, body) in [
         ("runs/set-tag", json!({"run_id": run, "key": "k".repeat(1_000_000), "value": ""})),
-        ("runs/search", json!({"experiment_ids": ["0"], "filter": format!("params.a = '{}'", "x".repeat(900_000)), "max_results": 1_i64 << 40})),
+        (
+            "runs/search",
+            json!({"experiment_ids": ["0"], "filter": format!("params.a = '{}'", "x".repeat(900_000)), "max_results": 1_i64 << 40}),
+        ),
         ("runs/search", json!({"experiment_ids": ["0"], "filter": "a".repeat(1_000_000)})),
-        ("runs/search", json!({"experiment_ids": ["0"], "filter": vec!["params.a = 'b'"; 20_000].join(" AND ")})),
+        (
+            "runs/search",
+            json!({"experiment_ids": ["0"], "filter": vec!["params.a = 'b'"; 20_000].join(" AND ")}),
+        ),
         ("runs/search", json!({"experiment_ids": ["0"], "order_by": vec!["metrics.a"; 1_000]})),
         ("experiments/search", json!({"max_results": i64::MAX})),
         ("logged-models/search", json!({"experiment_ids": ["0"], "max_results": i64::MAX})),
@@ -104,8 +126,12 @@ async fn a_store_that_cannot_be_written_says_so() {
     let known = b"6953534de441";
     let changed: Vec<u8> = {
         let mut bytes = bytes;
-        let places: Vec<usize> =
-            bytes.windows(known.len()).enumerate().filter(|(_, it)| it == known).map(|(at, _)| at).collect();
+        let places: Vec<usize> = bytes
+            .windows(known.len())
+            .enumerate()
+            .filter(|(_, it)| it == known)
+            .map(|(at, _)| at)
+            .collect();
         assert!(!places.is_empty(), "the revision is in the file");
         for at in places {
             bytes[at..at + known.len()].copy_from_slice(b"ffffffffffff");
@@ -121,7 +147,8 @@ async fn a_store_that_cannot_be_written_says_so() {
     let reply = other.ask("POST", CREATE, Some(&json!({"name": "x"}))).await;
     assert_eq!((reply.status, reply.code().as_str()), (StatusCode::FORBIDDEN, "PERMISSION_DENIED"));
     assert!(reply.message().contains("reading only"), "{}", reply.message());
-    let upload = other.ask_text("PUT", "/api/2.0/mlflow-artifacts/artifacts/f", "text/plain", "x").await;
+    let upload =
+        other.ask_text("PUT", "/api/2.0/mlflow-artifacts/artifacts/f", "text/plain", "x").await;
     assert_eq!(upload.status, StatusCode::FORBIDDEN);
     let reply = other.ask("GET", "/api/2.0/mlflow/experiments/get?experiment_id=0", None).await;
     assert_eq!(reply.status, StatusCode::OK);

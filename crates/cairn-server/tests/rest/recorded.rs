@@ -35,8 +35,12 @@ struct Step {
 
 /// Times that the server takes from its own clock.
 const OWN_TIMES: &[&str] = &[
-    "creation_time", "last_update_time", "creation_timestamp", "last_updated_timestamp",
-    "creation_timestamp_ms", "last_updated_timestamp_ms",
+    "creation_time",
+    "last_update_time",
+    "creation_timestamp",
+    "last_updated_timestamp",
+    "creation_timestamp_ms",
+    "last_updated_timestamp_ms",
 ];
 /// Names of ids that the server makes.
 const OWN_IDS: &[&str] = &["run_id", "model_id"];
@@ -44,9 +48,13 @@ const OWN_IDS: &[&str] = &["run_id", "model_id"];
 const MADE_UP_NAME: &str = "rambunctious-kit-210";
 /// Flags of parts that Cairn does not have; MLflow's client reads none of them.
 const OTHER_FLAGS: &[&str] = &[
-    "gateway", "scheduled_issue_detection", "presigned_upload_run_id_supported",
-    "presigned_upload_model_id_supported", "model_artifact_presigned_downloads_supported",
-    "skill_content_max_files", "skill_content_max_size",
+    "gateway",
+    "scheduled_issue_detection",
+    "presigned_upload_run_id_supported",
+    "presigned_upload_model_id_supported",
+    "model_artifact_presigned_downloads_supported",
+    "skill_content_max_files",
+    "skill_content_max_size",
 ];
 
 #[tokio::test]
@@ -94,9 +102,11 @@ async fn replay(prefix: &str) {
 fn build(step: &Step, prefix: &str) -> http::Request<axum::body::Body> {
     let mut url = step.path.replacen("/api/", prefix, 1);
     for (index, (key, value)) in step.query.iter().enumerate() {
-        url += &format!("{}{key}={}", if index == 0 { '?' } else { '&' }, encode(value));
+        url.push(if index == 0 { '?' } else { '&' });
+        url.extend([key, "=", &encode(value)]);
     }
-    let mut request = request(&step.method, &url).header("user-agent", "mlflow-python-client/3.18.0");
+    let mut request =
+        request(&step.method, &url).header("user-agent", "mlflow-python-client/3.18.0");
     let body = match (&step.body, step.bytes) {
         (Some(json), _) => {
             request = request.header("content-type", "application/json");
@@ -133,7 +143,11 @@ fn learn_ids(recorded: &Value, actual: &Value, ours: &mut BTreeMap<String, Strin
                 let is_id = OWN_IDS.contains(&key.as_str()) && theirs.len() >= 32;
                 let is_new = !ours.values().any(|known| known == theirs);
                 if (is_id && is_new) || theirs == MADE_UP_NAME {
-                    assert_eq!(our.len() == theirs.len(), is_id, "{theirs} and {our} differ in kind");
+                    assert_eq!(
+                        our.len() == theirs.len(),
+                        is_id,
+                        "{theirs} and {our} differ in kind"
+                    );
                     ours.entry(theirs.to_owned()).or_insert_with(|| our.to_owned());
                 }
             }
@@ -153,7 +167,7 @@ fn check(expected: &Value, actual: &Value, at: &str, partial: bool) -> Result<()
                 let other = actual.get(key).ok_or_else(|| format!("{at}/{key} is missing"))?;
                 let below = format!("{at}/{key}");
                 if OWN_TIMES.contains(&key.as_str()) {
-                    if !other.as_i64().is_some_and(|time| time > 1_500_000_000_000) {
+                    if other.as_i64().is_none_or(|time| time < 1_500_000_000_000) {
                         return Err(format!("{below} is no time: {other}"));
                     }
                 } else {
@@ -162,7 +176,11 @@ fn check(expected: &Value, actual: &Value, at: &str, partial: bool) -> Result<()
             }
             let extra: Vec<_> =
                 actual.keys().filter(known).filter(|key| !expected.contains_key(*key)).collect();
-            if extra.is_empty() || partial { Ok(()) } else { Err(format!("{at} also has {extra:?}")) }
+            if extra.is_empty() || partial {
+                Ok(())
+            } else {
+                Err(format!("{at} also has {extra:?}"))
+            }
         }
         (Value::Array(expected), Value::Array(actual)) => {
             if expected.len() != actual.len() {
@@ -215,7 +233,8 @@ async fn every_route_of_the_client_was_recorded() {
         let is_asked = asked.iter().any(|(method, path)| {
             let below = path.splitn(4, '/').nth(3).unwrap_or_default();
             let parts: Vec<&str> = std::iter::once("").chain(below.split('/')).collect();
-            let fits = |(part, pattern): (&&str, &&str)| pattern.starts_with('{') || part == pattern;
+            let fits =
+                |(part, pattern): (&&str, &&str)| pattern.starts_with('{') || part == pattern;
             let has_length = parts.len() == pattern.len()
                 || (route.path.contains("{*") && parts.len() > pattern.len());
             *method == route.method.as_str() && has_length && parts.iter().zip(&pattern).all(fits)

@@ -26,14 +26,18 @@ async fn talk(mut stream: TcpStream, text: &str) -> String {
     stream.write_all(text.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     let mut buffer = [0; 4096];
-    while let Ok(Ok(count @ 1..)) = timeout(Duration::from_secs(2), stream.read(&mut buffer)).await {
+    while let Ok(Ok(count @ 1..)) = timeout(Duration::from_secs(2), stream.read(&mut buffer)).await
+    {
         answer.extend_from_slice(&buffer[..count]);
     }
     String::from_utf8_lossy(&answer).into_owned()
 }
 
 fn get_health(server: &RunningServer) -> String {
-    format!("GET /health HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n", server.port())
+    format!(
+        "GET /health HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\n\r\n",
+        server.port()
+    )
 }
 
 #[tokio::test]
@@ -44,7 +48,8 @@ async fn both_loopback_addresses_answer() {
     assert!(answer.ends_with("OK"), "{answer}");
     if let Ok(stream) = TcpStream::connect(("::1", server.port())).await {
         let port = server.port();
-        let text = format!("GET /version HTTP/1.1\r\nHost: [::1]:{port}\r\nConnection: close\r\n\r\n");
+        let text =
+            format!("GET /version HTTP/1.1\r\nHost: [::1]:{port}\r\nConnection: close\r\n\r\n");
         assert!(talk(stream, &text).await.ends_with("3.18.0"));
     }
     server.shutdown().await;
@@ -107,7 +112,8 @@ async fn idle_connections_lock_no_one_out() {
     let (_dir, server) = start().await;
     let mut idle = Vec::new();
     for number in 0..400 {
-        let Ok(Ok(mut stream)) = timeout(Duration::from_secs(5), TcpStream::connect(("127.0.0.1", server.port()))).await
+        let Ok(Ok(mut stream)) =
+            timeout(Duration::from_secs(5), TcpStream::connect(("127.0.0.1", server.port()))).await
         else {
             panic!("connection {number} was not taken");
         };
@@ -130,6 +136,28 @@ async fn idle_connections_lock_no_one_out() {
 }
 
 #[tokio::test]
+async fn a_head_that_never_ends_is_cut_off() {
+    let (_dir, server) = start().await;
+    let mut stream = connect(&server).await;
+    stream.write_all(b"GET /health HTTP/1.1\r\nHo").await.unwrap();
+    let mut answer = Vec::new();
+    let closed = timeout(Duration::from_secs(14), stream.read_to_end(&mut answer)).await;
+    assert!(closed.is_ok(), "still open after {answer:?}");
+    assert!(!String::from_utf8_lossy(&answer).contains("200"));
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_store_can_be_changed_from_any_thread() {
+    let (_dir, server) = start().await;
+    let server = std::thread::spawn(move || {
+        server.set_store(None);
+        server
+    });
+    server.join().expect("no runtime is needed").shutdown().await;
+}
+
+#[tokio::test]
 async fn stopping_lets_a_request_end() {
     let (dir, server) = start().await;
     let port = server.port();
@@ -148,7 +176,10 @@ async fn stopping_lets_a_request_end() {
     let mut answer = String::new();
     timeout(Duration::from_secs(4), stream.read_to_string(&mut answer)).await.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    timeout(Duration::from_secs(4), stopping).await.expect("an idle connection holds nothing up").unwrap();
+    timeout(Duration::from_secs(4), stopping)
+        .await
+        .expect("an idle connection holds nothing up")
+        .unwrap();
     drop(idle);
     assert_eq!(std::fs::read_to_string(dir.path().join("mlartifacts/f.txt")).unwrap(), "firstend");
     assert!(TcpStream::connect(("127.0.0.1", port)).await.is_err());
@@ -170,7 +201,10 @@ async fn the_store_can_be_changed_under_a_port() {
     assert!(answer.ends_with("{\"experiment_id\":\"1\"}"), "{answer}");
     server.set_store(None);
     let answer = talk(connect(&server).await, &create("b")).await;
-    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("TEMPORARILY_UNAVAILABLE"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("TEMPORARILY_UNAVAILABLE"),
+        "{answer}"
+    );
     assert!(talk(connect(&server).await, &get_health(&server)).await.ends_with("OK"));
     let other = tempfile::tempdir().unwrap();
     server.set_store(Some(Store::open(other.path(), OpenOptions::Create).unwrap()));
