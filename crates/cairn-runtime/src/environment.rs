@@ -127,15 +127,10 @@ impl Environment {
             spec.name,
             folder.display()
         ));
-        fs::create_dir_all(root_dir)
-            .await
-            .map_err(RuntimeError::io("creating", root_dir))?;
+        fs::create_dir_all(root_dir).await.map_err(RuntimeError::io("creating", root_dir))?;
         remove_stale(root_dir).await;
-        let partial = root_dir.join(format!(
-            "{}{PARTIAL}{}",
-            spec.name,
-            uuid::Uuid::new_v4().simple()
-        ));
+        let partial =
+            root_dir.join(format!("{}{PARTIAL}{}", spec.name, uuid::Uuid::new_v4().simple()));
         let result = match build(uv, spec, &partial, progress, cancel).await {
             Ok(()) => settle(&partial, &folder).await,
             Err(error) => Err(error),
@@ -162,18 +157,12 @@ impl Environment {
         folder: impl Into<PathBuf>,
     ) -> ProcessSpec {
         let mut search = vec![self.folder.join("bin")];
-        search.extend(std::env::split_paths(
-            &std::env::var_os("PATH").unwrap_or_default(),
-        ));
+        search.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         // Joining fails only when an entry contains the separator; then the environment's own
         // programs are still reached by their paths.
         let search_path = std::env::join_paths(search).unwrap_or_default();
         let spec = clean_python(ProcessSpec::new(program, folder)).env("VIRTUAL_ENV", &self.folder);
-        if search_path.is_empty() {
-            spec
-        } else {
-            spec.env("PATH", search_path)
-        }
+        if search_path.is_empty() { spec } else { spec.env("PATH", search_path) }
     }
 }
 
@@ -209,9 +198,7 @@ async fn build(
     }
     let marker = folder.join(MARKER);
     let content = serde_json::to_vec_pretty(spec).expect("text is always JSON");
-    fs::write(&marker, content)
-        .await
-        .map_err(RuntimeError::io("writing", &marker))
+    fs::write(&marker, content).await.map_err(RuntimeError::io("writing", &marker))
 }
 
 /// Moves a complete folder to its place.
@@ -225,12 +212,8 @@ async fn settle(partial: &Path, folder: &Path) -> Result<()> {
     if !fs::try_exists(folder).await.unwrap_or(false) {
         return Err(RuntimeError::io("renaming", partial)(first));
     }
-    fs::remove_dir_all(folder)
-        .await
-        .map_err(RuntimeError::io("removing", folder))?;
-    fs::rename(partial, folder)
-        .await
-        .map_err(RuntimeError::io("renaming", partial))
+    fs::remove_dir_all(folder).await.map_err(RuntimeError::io("removing", folder))?;
+    fs::rename(partial, folder).await.map_err(RuntimeError::io("renaming", partial))
 }
 
 /// Removes what a crash left behind; failing to is of no consequence.
@@ -239,18 +222,10 @@ async fn remove_stale(root_dir: &Path) {
         return;
     };
     while let Ok(Some(entry)) = entries.next_entry().await {
-        let is_partial = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| name.contains(PARTIAL));
-        let modified = entry
-            .metadata()
-            .await
-            .ok()
-            .and_then(|data| data.modified().ok());
-        let is_stale = modified
-            .and_then(|at| at.elapsed().ok())
-            .is_some_and(|age| age > STALE_AFTER);
+        let is_partial = entry.file_name().to_str().is_some_and(|name| name.contains(PARTIAL));
+        let modified = entry.metadata().await.ok().and_then(|data| data.modified().ok());
+        let is_stale =
+            modified.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > STALE_AFTER);
         if is_partial && is_stale {
             let _ = fs::remove_dir_all(entry.path()).await;
         }
@@ -281,11 +256,7 @@ mod tests {
     #[test]
     fn specs_that_would_be_options_or_paths_are_refused() {
         let check = |spec: EnvironmentSpec| spec.check().is_ok();
-        assert!(check(spec(
-            "log-samples",
-            Some(">=3.10"),
-            &["mlflow-skinny==3.17.2"]
-        )));
+        assert!(check(spec("log-samples", Some(">=3.10"), &["mlflow-skinny==3.17.2"])));
         assert!(!check(spec("../up", None, &[])));
         assert!(!check(spec("", None, &[])));
         assert!(!check(spec("-x", None, &[])));

@@ -124,10 +124,7 @@ pub(crate) async fn pump(
     let mut chunk = vec![0; 32 * 1024];
     let mut splitter = LineSplitter::default();
     let mut emit = |bytes: &[u8]| {
-        queue.push(OutputLine {
-            stream,
-            text: String::from_utf8_lossy(bytes).into_owned(),
-        });
+        queue.push(OutputLine { stream, text: String::from_utf8_lossy(bytes).into_owned() });
     };
     loop {
         // A read error on a pipe means that it is gone: as good as its end.
@@ -189,10 +186,7 @@ impl LineSplitter {
 /// The largest cut at or below `limit` that does not split a UTF-8 character.
 fn char_boundary(bytes: &[u8], limit: usize) -> usize {
     let is_continuation = |at: usize| bytes[at] & 0b1100_0000 == 0b1000_0000;
-    (limit.saturating_sub(3)..=limit)
-        .rev()
-        .find(|&at| !is_continuation(at))
-        .unwrap_or(limit)
+    (limit.saturating_sub(3)..=limit).rev().find(|&at| !is_continuation(at)).unwrap_or(limit)
 }
 
 #[cfg(test)]
@@ -215,10 +209,7 @@ mod tests {
         check(&[b"a\nb\r\nc\rd"], &["a", "b", "c", "d"]);
         check(&[b"a\r", b"\nb\n"], &["a", "b"]);
         check(&[b"\n\n"], &["", ""]);
-        check(
-            &[b"10%\r20%\r", b"30%\r\ndone\n"],
-            &["10%", "20%", "30%", "done"],
-        );
+        check(&[b"10%\r20%\r", b"30%\r\ndone\n"], &["10%", "20%", "30%", "done"]);
         check(&[b"half ", b"line"], &["half line"]);
         check(&[], &[]);
     }
@@ -242,10 +233,7 @@ mod tests {
         let text = "y".repeat(MAX_LINE_BYTES);
         let fitting = MAX_WAITING_BYTES / (MAX_LINE_BYTES + LINE_COST_BYTES);
         for _ in 0..fitting + 3 {
-            queue.push(OutputLine {
-                stream: OutputStream::Stdout,
-                text: text.clone(),
-            });
+            queue.push(OutputLine { stream: OutputStream::Stdout, text: text.clone() });
         }
         queue.close();
         for _ in 0..fitting {

@@ -104,10 +104,7 @@ impl ProcessSpec {
         command.env("PYTHONUNBUFFERED", "1");
         command.envs(self.set.iter().map(|(key, value)| (key, value)));
         command.env(MARK_VARIABLE, mark);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.process_group(0).kill_on_drop(true);
         command
     }
@@ -143,10 +140,7 @@ impl Exit {
             (Some(code), _) => ExitCause::Code(code),
             (None, signal) => ExitCause::Signal(signal.unwrap_or_default()),
         };
-        Self {
-            cause,
-            was_cancelled,
-        }
+        Self { cause, was_cancelled }
     }
 }
 
@@ -194,16 +188,12 @@ impl Process {
         }
         let mark = uuid::Uuid::new_v4().simple().to_string();
         let mut child =
-            spec.command(&mark)
-                .spawn()
-                .map_err(|source| RuntimeError::CannotStart {
-                    program: spec.argv[0].to_string_lossy().into_owned(),
-                    folder: spec.folder.clone(),
-                    source,
-                })?;
-        let id = child
-            .id()
-            .expect("a child that was not waited for has an id");
+            spec.command(&mark).spawn().map_err(|source| RuntimeError::CannotStart {
+                program: spec.argv[0].to_string_lossy().into_owned(),
+                folder: spec.folder.clone(),
+                source,
+            })?;
+        let id = child.id().expect("a child that was not waited for has an id");
         let group = Pid::from_raw(id.cast_signed()).expect("process ids are positive");
         let output = Arc::new(OutputQueue::default());
 
@@ -320,9 +310,7 @@ impl Supervision {
         let mut status = ended;
         while Instant::now() < deadline {
             if status.is_none() {
-                status = timeout(Duration::from_millis(50), self.child.wait())
-                    .await
-                    .ok();
+                status = timeout(Duration::from_millis(50), self.child.wait()).await.ok();
             }
             if status.is_some() && self.family.count() == 0 {
                 break;
@@ -336,9 +324,7 @@ impl Supervision {
         while status.is_none() || self.family.count() > 0 {
             self.family.signal(Signal::KILL, status.is_none());
             if status.is_none() {
-                status = timeout(Duration::from_millis(50), self.child.wait())
-                    .await
-                    .ok();
+                status = timeout(Duration::from_millis(50), self.child.wait()).await.ok();
             } else {
                 sleep(Duration::from_millis(10)).await;
             }
@@ -351,10 +337,9 @@ impl Supervision {
             Some(Ok(status)) => Exit::new(status, was_cancelled),
             // Either the system holds the process in an endless call, or its status was taken by
             // somebody else; the strongest signal was sent in any case.
-            Some(Err(_)) | None => Exit {
-                cause: ExitCause::Signal(Signal::KILL.as_raw()),
-                was_cancelled,
-            },
+            Some(Err(_)) | None => {
+                Exit { cause: ExitCause::Signal(Signal::KILL.as_raw()), was_cancelled }
+            }
         }
     }
 }

@@ -50,13 +50,9 @@ pub async fn prepare(
     work_dir: &Path,
     tracking_uri: &str,
 ) -> Result<ProcessSpec> {
-    fs::create_dir_all(work_dir)
-        .await
-        .map_err(RuntimeError::io("creating", work_dir))?;
+    fs::create_dir_all(work_dir).await.map_err(RuntimeError::io("creating", work_dir))?;
     let script: PathBuf = work_dir.join("log_sample_runs.py");
-    fs::write(&script, SAMPLE_SCRIPT)
-        .await
-        .map_err(RuntimeError::io("writing", &script))?;
+    fs::write(&script, SAMPLE_SCRIPT).await.map_err(RuntimeError::io("writing", &script))?;
     let direct = "127.0.0.1,localhost,::1";
     let no_proxy = match std::env::var("NO_PROXY").or_else(|_| std::env::var("no_proxy")) {
         Ok(others) if !others.is_empty() => format!("{others},{direct}"),
@@ -91,10 +87,7 @@ impl SampleProgress {
     pub fn parse(line: &str) -> Option<Self> {
         let (fraction, words) = line.strip_prefix(PROGRESS_PREFIX)?.split_once(' ')?;
         let fraction: f64 = fraction.parse().ok()?;
-        (0.0..=1.0).contains(&fraction).then(|| Self {
-            fraction,
-            words: words.to_owned(),
-        })
+        (0.0..=1.0).contains(&fraction).then(|| Self { fraction, words: words.to_owned() })
     }
 }
 
@@ -107,10 +100,7 @@ mod tests {
         let progress = SampleProgress::parse("PROGRESS 0.250 Training wine-sgd");
         assert_eq!(
             progress,
-            Some(SampleProgress {
-                fraction: 0.25,
-                words: "Training wine-sgd".to_owned()
-            })
+            Some(SampleProgress { fraction: 0.25, words: "Training wine-sgd".to_owned() })
         );
         assert_eq!(SampleProgress::parse("PROGRESS much"), None);
         assert_eq!(SampleProgress::parse("PROGRESS 2 Training"), None);

@@ -100,19 +100,12 @@ mod linux {
             return None;
         }
         if group.parse() == Ok(family.group.as_raw_nonzero().get()) {
-            return Some(Member {
-                pid,
-                is_in_group: true,
-            });
+            return Some(Member { pid, is_in_group: true });
         }
         let environment = fs::read(format!("/proc/{number}/environ")).ok()?;
         let marked = format!("{MARK_VARIABLE}={}", family.mark);
-        let is_marked = environment
-            .split(|&byte| byte == 0)
-            .any(|entry| entry == marked.as_bytes());
-        is_marked.then_some(Member {
-            pid,
-            is_in_group: false,
-        })
+        let is_marked =
+            environment.split(|&byte| byte == 0).any(|entry| entry == marked.as_bytes());
+        is_marked.then_some(Member { pid, is_in_group: false })
     }
 }

@@ -46,11 +46,7 @@ pub(crate) async fn run(
     if is_network_failure(&detail) {
         return Err(RuntimeError::NetworkUnavailable { what, detail });
     }
-    Err(RuntimeError::ToolFailed {
-        what,
-        exit: exit.to_string(),
-        detail,
-    })
+    Err(RuntimeError::ToolFailed { what, exit: exit.to_string(), detail })
 }
 
 fn is_network_failure(output: &str) -> bool {
@@ -67,9 +63,7 @@ mod tests {
         assert!(is_network_failure(
             "error: Request failed\n  Caused by: dns error: failed to lookup address information"
         ));
-        assert!(is_network_failure(
-            "NewConnectionError: Failed to establish a new connection"
-        ));
+        assert!(is_network_failure("NewConnectionError: Failed to establish a new connection"));
         assert!(!is_network_failure(
             "Because no-such-package was not found in the package registry"
         ));

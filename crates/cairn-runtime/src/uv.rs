@@ -97,13 +97,10 @@ impl Uv {
         if exit.was_cancelled {
             return Err(RuntimeError::Cancelled);
         }
-        let version = output
-            .strip_prefix("uv ")
-            .and_then(|rest| rest.split_whitespace().next());
-        Ok(version.filter(|_| exit.is_success()).map(|version| Self {
-            version: version.to_owned(),
-            program,
-        }))
+        let version = output.strip_prefix("uv ").and_then(|rest| rest.split_whitespace().next());
+        Ok(version
+            .filter(|_| exit.is_success())
+            .map(|version| Self { version: version.to_owned(), program }))
     }
 }
 
@@ -120,9 +117,7 @@ async fn install(
         "uv, which makes Python environments, is not installed; installing it from PyPI into {}",
         own.display()
     ));
-    fs::create_dir_all(tools)
-        .await
-        .map_err(RuntimeError::io("creating", tools))?;
+    fs::create_dir_all(tools).await.map_err(RuntimeError::io("creating", tools))?;
     let partial = tools.join(format!("uv.partial-{}", uuid::Uuid::new_v4().simple()));
     let result = install_into(&python, &partial, progress, cancel).await;
     let result = match result {
@@ -140,15 +135,10 @@ async fn install_into(
     progress: Progress<'_>,
     cancel: &CancellationToken,
 ) -> Result<()> {
-    let make = clean_python(ProcessSpec::new(python, "/"))
-        .args(["-m", "venv"])
-        .arg(folder);
+    let make = clean_python(ProcessSpec::new(python, "/")).args(["-m", "venv"]).arg(folder);
     match tool::run("Preparing a folder for uv", &make, progress, cancel).await {
         Err(RuntimeError::ToolFailed { detail, .. }) => {
-            return Err(RuntimeError::VenvModuleMissing {
-                python: python.to_owned(),
-                detail,
-            });
+            return Err(RuntimeError::VenvModuleMissing { python: python.to_owned(), detail });
         }
         other => other?,
     }
@@ -169,14 +159,10 @@ async fn install_into(
 /// Puts a finished folder in the place of a broken one or of nothing.
 async fn replace(partial: &Path, own: &Path) -> Result<()> {
     if fs::try_exists(own).await.unwrap_or(false) {
-        fs::remove_dir_all(own)
-            .await
-            .map_err(RuntimeError::io("removing", own))?;
+        fs::remove_dir_all(own).await.map_err(RuntimeError::io("removing", own))?;
     }
     // The program in it is a plain executable, so the folder can be moved.
-    fs::rename(partial, own)
-        .await
-        .map_err(RuntimeError::io("renaming", partial))
+    fs::rename(partial, own).await.map_err(RuntimeError::io("renaming", partial))
 }
 
 /// Keeps settings of an activated environment from a Python that has nothing to do with it.

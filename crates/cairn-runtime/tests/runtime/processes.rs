@@ -25,11 +25,7 @@ async fn lines(process: &Process) -> Vec<(OutputStream, String)> {
 
 async fn run(spec: &ProcessSpec) -> (Exit, Vec<String>) {
     let mut process = Process::spawn(spec, &CancellationToken::new()).expect("the program starts");
-    let lines = lines(&process)
-        .await
-        .into_iter()
-        .map(|(_, text)| text)
-        .collect();
+    let lines = lines(&process).await.into_iter().map(|(_, text)| text).collect();
     (process.wait().await, lines)
 }
 
@@ -39,10 +35,7 @@ fn processes_with(needle: &str) -> Vec<String> {
     entries
         .flatten()
         .filter(|entry| {
-            entry
-                .file_name()
-                .to_str()
-                .is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
+            entry.file_name().to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()))
         })
         .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
         .map(|bytes| String::from_utf8_lossy(&bytes).replace('\0', " "))
@@ -52,21 +45,9 @@ fn processes_with(needle: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn arguments_arrive_as_they_are() {
-    let odd = [
-        "$(id)",
-        "`id`",
-        "a;b",
-        "a b",
-        "-x",
-        "'",
-        "\"",
-        "*",
-        "line\nbreak",
-        "",
-    ];
-    let spec = ProcessSpec::new("python3", "/")
-        .args(["-c", "import sys; print(sys.argv[1:])"])
-        .args(odd);
+    let odd = ["$(id)", "`id`", "a;b", "a b", "-x", "'", "\"", "*", "line\nbreak", ""];
+    let spec =
+        ProcessSpec::new("python3", "/").args(["-c", "import sys; print(sys.argv[1:])"]).args(odd);
     let (exit, output) = run(&spec).await;
     assert!(exit.is_success());
     let expected = r#"['$(id)', '`id`', 'a;b', 'a b', '-x', "'", '"', '*', 'line\nbreak', '']"#;
@@ -78,37 +59,18 @@ async fn both_streams_folder_environment_and_code_come_back() {
     let folder = tempfile::tempdir().expect("a folder");
     let code = "import os, sys; print(os.getcwd()); print(os.environ['MARK'], file=sys.stderr); \
                 print(sys.stdin.read() == '', 'PYTHONHASHSEED' in os.environ); sys.exit(3)";
-    let spec = ProcessSpec::new("python3", folder.path())
-        .arg("-c")
-        .arg(code)
-        .env("MARK", "é");
+    let spec = ProcessSpec::new("python3", folder.path()).arg("-c").arg(code).env("MARK", "é");
     let mut process = Process::spawn(&spec, &CancellationToken::new()).expect("it starts");
-    let (stderr, stdout): (Vec<_>, Vec<_>) = lines(&process)
-        .await
-        .into_iter()
-        .partition(|(stream, _)| *stream == OutputStream::Stderr);
-    let real = folder
-        .path()
-        .canonicalize()
-        .expect("it exists")
-        .display()
-        .to_string();
+    let (stderr, stdout): (Vec<_>, Vec<_>) =
+        lines(&process).await.into_iter().partition(|(stream, _)| *stream == OutputStream::Stderr);
+    let real = folder.path().canonicalize().expect("it exists").display().to_string();
     assert_eq!(
-        stdout
-            .iter()
-            .map(|(_, text)| text.as_str())
-            .collect::<Vec<_>>(),
+        stdout.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(),
         [real.as_str(), "True False"]
     );
     assert_eq!(stderr, [(OutputStream::Stderr, "é".to_owned())]);
     let exit = process.wait().await;
-    assert_eq!(
-        exit,
-        Exit {
-            cause: ExitCause::Code(3),
-            was_cancelled: false
-        }
-    );
+    assert_eq!(exit, Exit { cause: ExitCause::Code(3), was_cancelled: false });
     assert_eq!(process.wait().await, exit, "asking again answers the same");
 }
 
@@ -133,11 +95,8 @@ async fn hundred_thousand_lines_arrive_although_nobody_reads_at_first() {
 #[tokio::test]
 async fn lines_arrive_while_the_process_runs() {
     let cancel = CancellationToken::new();
-    let process = Process::spawn(
-        &python("import time; print('now'); time.sleep(600)"),
-        &cancel,
-    )
-    .expect("it starts");
+    let process = Process::spawn(&python("import time; print('now'); time.sleep(600)"), &cancel)
+        .expect("it starts");
     let first = tokio::time::timeout(Duration::from_secs(30), process.next_output()).await;
     assert!(matches!(first, Ok(Some(OutputEvent::Line(line))) if line.text == "now"));
     cancel.cancel();
@@ -158,9 +117,8 @@ time.sleep(600)
 #[tokio::test]
 async fn cancel_leaves_no_descendant_even_if_all_ignore_sigterm() {
     let needle = format!("needle-{}", std::process::id());
-    let spec = python(STUBBORN)
-        .args([needle.as_str(), "2", STUBBORN])
-        .grace(Duration::from_millis(500));
+    let spec =
+        python(STUBBORN).args([needle.as_str(), "2", STUBBORN]).grace(Duration::from_millis(500));
     let cancel = CancellationToken::new();
     let mut process = Process::spawn(&spec, &cancel).expect("it starts");
     for _ in 0..7 {
@@ -173,18 +131,9 @@ async fn cancel_leaves_no_descendant_even_if_all_ignore_sigterm() {
     let cancelled_at = Instant::now();
     cancel.cancel();
     let exit = process.wait().await;
-    assert_eq!(
-        exit,
-        Exit {
-            cause: ExitCause::Signal(9),
-            was_cancelled: true
-        }
-    );
+    assert_eq!(exit, Exit { cause: ExitCause::Signal(9), was_cancelled: true });
     assert_eq!(processes_with(&needle), Vec::<String>::new());
-    assert!(
-        cancelled_at.elapsed() >= Duration::from_millis(500),
-        "the grace is given"
-    );
+    assert!(cancelled_at.elapsed() >= Duration::from_millis(500), "the grace is given");
     assert!(cancelled_at.elapsed() < Duration::from_secs(6));
 }
 
@@ -200,17 +149,8 @@ async fn cancel_lets_a_program_end_by_itself() {
     assert!(process.next_output().await.is_some());
     cancel.cancel();
     let exit = process.wait().await;
-    assert_eq!(
-        exit,
-        Exit {
-            cause: ExitCause::Code(5),
-            was_cancelled: true
-        }
-    );
-    assert_eq!(
-        lines(&process).await,
-        [(OutputStream::Stdout, "tidied up".to_owned())]
-    );
+    assert_eq!(exit, Exit { cause: ExitCause::Code(5), was_cancelled: true });
+    assert_eq!(lines(&process).await, [(OutputStream::Stdout, "tidied up".to_owned())]);
 }
 
 #[tokio::test]
@@ -263,9 +203,6 @@ async fn cancelled_token_starts_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("made");
     let spec = ProcessSpec::new("touch", "/").arg(&file);
-    assert!(matches!(
-        Process::spawn(&spec, &cancel),
-        Err(RuntimeError::Cancelled)
-    ));
+    assert!(matches!(Process::spawn(&spec, &cancel), Err(RuntimeError::Cancelled)));
     assert!(!Path::new(&file).exists());
 }
