@@ -27,7 +27,7 @@ use futures_util::{Stream, StreamExt as _};
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
-use tokio::{sync::oneshot, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle};
 use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError};
 
 use crate::assets;
@@ -39,7 +39,7 @@ const BODY_BYTES: usize = 1 << 20;
 pub struct Interface {
     port: u16,
     token: String,
-    stop: oneshot::Sender<()>,
+    stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
 }
 
@@ -48,6 +48,8 @@ struct Shared {
     app: App,
     token: Arc<str>,
     cookie: Arc<str>,
+    /// Turns true when the program ends: event streams never end by themselves.
+    stopped: watch::Receiver<bool>,
 }
 
 impl Interface {
@@ -57,16 +59,19 @@ impl Interface {
             Listener::bind(PortChoice::Exactly(port)).await.context("the port of the interface")?;
         let port = listener.port();
         let token = random_hex()?;
+        let (stop, stopped) = watch::channel(false);
+        let mut ended = stopped.clone();
         let shared = Shared {
             app,
+            stopped,
             token: token.as_str().into(),
             // Cookies are shared by all ports of a host: the name tells two programs apart.
             cookie: format!("cairn_{port}").into(),
         };
         let router = router(shared).layer(GuardLayer::new(GuardPolicy::interface(port)));
-        let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(listener.serve(router, async {
-            let _ = stopped.await;
+        let serving = tokio::spawn(listener.serve(router, async move {
+            // An error means that the sender is gone, which ends it too.
+            let _ = ended.wait_for(|ended| *ended).await;
         }));
         Ok(Self { port, token, stop, serving })
     }
@@ -76,9 +81,9 @@ impl Interface {
         format!("http://127.0.0.1:{}/?token={}", self.port, self.token)
     }
 
-    /// Stops: open event streams end with the program.
+    /// Stops, ending open event streams.
     pub async fn shutdown(self) {
-        let _ = self.stop.send(());
+        let _ = self.stop.send(true);
         let _ = self.serving.await;
     }
 }
@@ -193,6 +198,10 @@ fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
 
 /// Live events as server-sent events. Who lags is told that everything changed.
 async fn live(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let mut stopped = shared.stopped.clone();
+    let until_stopped = async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
     let events = BroadcastStream::new(shared.app.listen()).filter_map(|event| async {
         let event = match event {
             Ok(event) => event,
@@ -206,6 +215,7 @@ async fn live(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<Eve
         };
         Some(Ok(Event::default().json_data(event).unwrap_or_default()))
     });
+    let events = events.take_until(Box::pin(until_stopped));
     Sse::new(events).keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
 }
 

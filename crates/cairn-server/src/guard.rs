@@ -130,7 +130,8 @@ impl fmt::Display for Refusal {
             }
             Self::Method => "This request was refused: the method is not served here.",
             Self::Origin | Self::Site => {
-                "This request was refused: it comes from a web page. This port is for programs."
+                "This request was refused: it comes from a web browser. This address is for MLflow \
+                 clients; open Cairn to look at runs."
             }
         })
     }

@@ -7,6 +7,7 @@ use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use cairn_core::ArtifactPath;
@@ -19,6 +20,8 @@ use crate::{Result, StoreError, store::ARTIFACTS, tx::random_bytes};
 
 /// Where half-written uploads lie, beside the tree so that a rename publishes them.
 const UPLOADS: &str = ".cairn-uploads";
+/// An upload that nobody wrote to for so long was left behind.
+const ABANDONED_AFTER: Duration = Duration::from_hours(1);
 
 /// A file or folder of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,9 +212,20 @@ impl ArtifactTree {
     }
 
     /// Removes uploads that a crash left behind; called when a server starts on the store.
+    ///
+    /// Those written to within the last [`ABANDONED_AFTER`] stay: another program may be at them.
     pub fn discard_abandoned_uploads(&self) {
-        if let Ok(store) = Dir::open_ambient_dir(self.dir.as_path(), ambient_authority()) {
-            let _ = store.remove_dir_all(UPLOADS);
+        let uploads = Dir::open_ambient_dir(self.dir.as_path(), ambient_authority())
+            .and_then(|store| store.open_dir(UPLOADS));
+        let Ok(uploads) = uploads else { return };
+        let Ok(entries) = uploads.entries() else { return };
+        for entry in entries.flatten() {
+            let written = entry.metadata().and_then(|metadata| metadata.modified());
+            let age = written.ok().and_then(|written| written.into_std().elapsed().ok());
+            if age.is_some_and(|age| age > ABANDONED_AFTER) {
+                // What cannot be removed now is tried again at the next start.
+                let _ = uploads.remove_file(entry.file_name());
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Runs, metrics, parameters, tags, inputs: MLflow's rules.
 
 use cairn_core::{
-    LifecycleStage, RunStatus, ViewType,
+    LifecycleStage, MetricValue, RunStatus, ViewType,
     filter::{Entity, parse, parse_order},
 };
 use cairn_store::{
@@ -77,7 +77,7 @@ fn nan_and_infinity_are_stored_as_mlflow_does() {
     fixture.metric(&run, "inf", f64::NEG_INFINITY, 0);
     let metrics = fixture.read_run(&run.info.run_id).metrics;
     assert!(metrics[0].value.0.is_nan());
-    assert_eq!(metrics[1].value.0, -f64::MAX);
+    assert_eq!(metrics[1].value, MetricValue(-f64::MAX));
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn inputs_and_outputs_are_read_back() {
     let output = ModelOutput { model_id: "m-1".parse().unwrap(), step: 3 };
     let (asked, outputs) = (id.clone(), vec![output.clone()]);
     fixture.store.write_blocking(move |tx| tx.log_outputs(&asked, &outputs)).unwrap();
-    assert_eq!(fixture.read_run(&id).outputs.models, [output.clone()]);
+    assert_eq!(fixture.read_run(&id).outputs.models, std::slice::from_ref(&output));
     let twice = fixture.store.write_blocking(move |tx| tx.log_outputs(&id, &[output]));
     assert!(matches!(twice, Err(StoreError::Conflict(_))));
 }

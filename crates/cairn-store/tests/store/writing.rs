@@ -46,10 +46,10 @@ async fn log_to_this_and_a_missing_run(fixture: &Fixture, id: &RunId) {
 fn half_a_request_is_rolled_back() {
     let fixture = Fixture::new();
     let refused = fixture.store.write_blocking(|tx| {
-        let tags = vec![Tag { key: "bad\u{7}key".into(), value: "x".into() }];
+        let bad = Tag { key: "bad\u{7}key".into(), value: "x".into() };
         let new = NewExperiment { name: "kept?".into(), ..NewExperiment::default() };
         let id = tx.create_experiment(&new)?;
-        tx.set_experiment_tag(id, &tags[0])
+        tx.set_experiment_tag(id, &bad)
     });
     assert!(matches!(refused, Err(StoreError::Invalid(_))));
     let found = fixture.store.read_blocking(|tx| tx.experiment_by_name("kept?"));
@@ -92,7 +92,7 @@ fn changes_are_told_after_the_commit_and_foreign_ones_too() {
 fn a_short_lock_of_another_program_only_delays() {
     let fixture = Fixture::new();
     let path = fixture.dir.path().join("mlflow.db");
-    let (locked, is_locked) = std::sync::mpsc::channel();
+    let (locked, is_locked) = std::sync::mpsc::sync_channel(1);
     let other = thread::spawn(move || {
         let connection = Connection::open(path).unwrap();
         connection.execute_batch("BEGIN IMMEDIATE").unwrap();
