@@ -71,6 +71,7 @@ pub async fn start(session: Arc<Session>, options: AppOptions) {
         port: session.port.clone(),
         window: session.window.clone(),
         near: Mutex::default(),
+        dialog: Arc::default(),
     };
     let app = App::start(options, Box::new(host)).await;
     if app.settings().port.is_none()
@@ -121,6 +122,8 @@ struct WindowHost {
     window: Arc<OnceLock<WebviewWindow>>,
     /// The folder around the open store: where a dialog begins, since stores lie together.
     near: Mutex<Option<PathBuf>>,
+    /// Held while a dialog is open.
+    dialog: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Host for WindowHost {
@@ -149,7 +152,12 @@ impl Host for WindowHost {
     fn pick(&self, kind: PickKind) -> Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>> {
         let window = self.window.get().cloned();
         let near = self.near.lock().expect("no holder of this lock panics").clone();
-        Box::pin(async move { pick(window?, kind, near).await })
+        let dialog = self.dialog.clone();
+        Box::pin(async move {
+            // GTK's dialogs do not block the window; a second one would only hide the first.
+            let _one_at_a_time = dialog.try_lock().ok()?;
+            pick(window?, kind, near).await
+        })
     }
 }
 

@@ -13,7 +13,7 @@ mod window;
 
 use std::{io::IsTerminal as _, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::{Context as _, anyhow, bail};
 use cairn_app::AppOptions;
 use clap::Parser;
 use tauri::{AppHandle, RunEvent};
@@ -43,6 +43,12 @@ fn main() -> anyhow::Result<()> {
     log_to_stderr();
     let options = AppOptions::for_this_user(arguments.store.or(arguments.store_option))
         .map_err(|reason| anyhow!(reason))?;
+    if !window::has_display() {
+        bail!(
+            "There is no display to open a window on (neither DISPLAY nor WAYLAND_DISPLAY is set). \
+             `cairn serve --ui` shows Cairn in a browser."
+        );
+    }
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("cairn")

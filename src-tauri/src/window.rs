@@ -1,7 +1,11 @@
 //! The one window: where it was left, in the right colour from the first moment, and unable to
 //! leave the interface.
 
-use std::{fs, sync::Arc};
+use std::{
+    env, fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use cairn_app::{
     AppOptions,
@@ -22,6 +26,15 @@ pub const LABEL: &str = "main";
 /// The interface's `--ground` in light and in dark (`tokens.css`), shown until it draws itself.
 const LIGHT_GROUND: Color = Color(245, 243, 240, 255);
 const DARK_GROUND: Color = Color(20, 19, 16, 255);
+
+/// How long a page must have lived to be loaded again after its process died.
+const LEAST_LIFE: Duration = Duration::from_secs(10);
+
+/// Whether there is a display to open a window on.
+pub fn has_display() -> bool {
+    let is_set = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
+    cfg!(not(target_os = "linux")) || is_set("DISPLAY") || is_set("WAYLAND_DISPLAY")
+}
 
 /// Keeps the window's size and place in `window.json` beside the settings.
 pub fn remembered_state<R: Runtime>(options: &AppOptions) -> TauriPlugin<R> {
@@ -69,9 +82,27 @@ pub fn open(
     if theme == Theme::System && window.theme().is_ok_and(|theme| theme == tauri::Theme::Dark) {
         window.set_background_color(Some(DARK_GROUND))?;
     }
+    #[cfg(target_os = "linux")]
+    window.with_webview(|webview| revive(&webview.inner()))?;
     session.set_window(window.clone());
     tauri::async_runtime::spawn(follow_theme(window, session.clone(), theme));
     Ok(())
+}
+
+/// Loads the page again when the process that holds it has died (out of memory, a fault in WebKit):
+/// the program and what clients log go on, so only a blank window would be lost. A page that dies
+/// again within [`LEAST_LIFE`] stays blank, since another try would end the same way.
+#[cfg(target_os = "linux")]
+fn revive(view: &webkit2gtk::WebView) {
+    use webkit2gtk::WebViewExt as _;
+    let revived = std::cell::Cell::new(None::<Instant>);
+    view.connect_web_process_terminated(move |view, reason| {
+        tracing::error!(?reason, "the process of the page ended");
+        if revived.get().is_none_or(|last| last.elapsed() > LEAST_LIFE) {
+            revived.set(Some(Instant::now()));
+            view.reload();
+        }
+    });
 }
 
 /// Whether an address belongs to the interface. The window shows nothing else, whatever is clicked,

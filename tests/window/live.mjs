@@ -69,6 +69,21 @@ export default [
         },
       ],
       [
+        "its copy button copies it",
+        async ({ window, display, address }) => {
+          await window.click("button", "Copy the line");
+          // The search field of the commands shows what is pasted.
+          display.xdotool("windowactivate", "--sync", await display.windowTitled("Cairn"));
+          display.xdotool("key", "ctrl+k");
+          const field = () => window.run(() => document.querySelector("[role=dialog] input")?.value);
+          await until("the field of the commands", async () => (await field()) === "");
+          display.xdotool("key", "ctrl+v");
+          const line = `mlflow.set_tracking_uri("${address}")`;
+          await until("the line to be pasted", async () => (await field()) === line);
+          await window.press(Key.ESCAPE);
+        },
+      ],
+      [
         "a run appears while it runs",
         async (shared) => {
           const { window } = shared;
@@ -122,10 +137,22 @@ export default [
             const now = await drawn();
             return now !== null && now !== before;
           });
-          await window.see("39");
+          await window.see("step 39");
           // The picture shall show the end of the line.
           await sleep(500);
           await window.screenshot("its chart grows");
+        },
+      ],
+      [
+        "a reload shows the same page, and it is live again",
+        async (shared) => {
+          const { window, client, run } = shared;
+          await window.driver.navigate().refresh();
+          await window.see("steady-lynx-4");
+          await window.see("step 39");
+          await client.logMetric(run.run_id, "loss", 0.0625, 40);
+          await window.see("step 40");
+          shared.loads = await window.run(() => performance.timeOrigin);
         },
       ],
       [

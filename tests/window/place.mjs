@@ -1,9 +1,10 @@
 /** The window opens where it was left; the program takes turns with others. */
 import assert from "node:assert/strict";
-import { readFileSync, statSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:net";
 
-import { end } from "./lib/processes.mjs";
+import { Client } from "./lib/client.mjs";
+import { end, read } from "./lib/processes.mjs";
 import { sleep, until } from "./lib/tests.mjs";
 import { openDesk } from "./lib/window.mjs";
 
@@ -20,6 +21,37 @@ async function startAndFind(desk) {
 
 const settings = (desk) =>
   JSON.parse(readFileSync(desk.path("cairn", "config", "settings.json"), "utf8"));
+
+/** The process that holds the page of a program, as long as there is exactly one. */
+function pageProcess(program) {
+  const children = readdirSync("/proc").filter((id) => {
+    if (!/^\d+$/.test(id)) return false;
+    let stat;
+    try {
+      stat = readFileSync(`/proc/${id}/stat`, "utf8");
+    } catch {
+      // It ended meanwhile.
+      return false;
+    }
+    const [, name, state, parent] = /\((.*)\) (\S) (\d+)/.exec(stat);
+    // The kernel keeps 15 characters of a name.
+    return name === "WebKitWebProces" && state !== "Z" && Number(parent) === program.child.pid;
+  });
+  return children.length === 1 ? Number(children[0]) : undefined;
+}
+
+/** What a window shows, as bytes that are the same for the same content. */
+function picture(desk, id) {
+  const file = desk.path("picture.ppm");
+  read("import", ["-display", desk.display.name, "-window", id, file]);
+  return readFileSync(file);
+}
+
+/** How many colours a window shows; a blank one shows one. */
+function colours(desk, id) {
+  picture(desk, id);
+  return Number(read("identify", ["-format", "%k", desk.path("picture.ppm")]));
+}
 
 /** How far a place may be off: window managers count their frames in different ways. */
 const FRAME_PX = 40;
@@ -90,6 +122,27 @@ export default [
         },
       ],
       [
+        "the page comes back when its process dies",
+        async ({ desk, program }) => {
+          const id = await desk.display.windowTitled("Cairn");
+          await until("a drawn page", () => colours(desk, id) > 20);
+          const before = await until("the process of the page", () => pageProcess(program));
+          process.kill(before, "SIGKILL");
+          await until("another process", () => {
+            const now = pageProcess(program);
+            return now !== undefined && now !== before;
+          });
+          await until("a drawn page again", () => colours(desk, id) > 20);
+          // What is drawn might be what was left: only a page that lives changes.
+          await sleep(1000);
+          const still = picture(desk, id);
+          await new Client(`http://127.0.0.1:${settings(desk).port}`).createRun("after-the-fall");
+          await until("the run to be drawn", () => !picture(desk, id).equals(still));
+          desk.display.screenshot("the page came back");
+          assert.equal(program.exit, undefined, "the program ended with the page");
+        },
+      ],
+      [
         "SIGTERM ends it in order, and the port is the same at the next start",
         async (shared) => {
           const { port } = settings(shared.desk);
@@ -102,6 +155,16 @@ export default [
           assert.equal((await fetch(`http://127.0.0.1:${port}/health`)).status, 200);
           assert.equal(settings(shared.desk).port, port);
           await end(program);
+        },
+      ],
+      [
+        "without a display it says so",
+        async ({ desk }) => {
+          const nowhere = { DISPLAY: undefined, WAYLAND_DISPLAY: undefined };
+          const program = desk.startProgram([], nowhere);
+          const exit = await program.ended;
+          assert.equal(exit.code, 1);
+          assert.match(program.output, /no display/);
         },
       ],
       [
