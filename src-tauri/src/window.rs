@@ -2,7 +2,8 @@
 //! leave the interface.
 
 use std::{
-    env, fs,
+    env, fs, io,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -62,10 +63,13 @@ pub fn open(
         .iter()
         .find(|window| window.label == LABEL)
         .ok_or("tauri.conf.json describes no main window")?;
+    let data_directory = private_folder(options.data_dir.join("webview"))?;
     let left = session.clone();
     let mut builder = WebviewWindowBuilder::from_config(app.handle(), config)?
         .theme(native(theme))
         .background_color(if theme == Theme::Dark { DARK_GROUND } else { LIGHT_GROUND })
+        .data_directory(data_directory)
+        .initialization_script(theme_script(theme))
         .on_navigation(is_own)
         .on_new_window(|_, _| NewWindowResponse::Deny)
         .on_download(|_, _| false)
@@ -87,6 +91,13 @@ pub fn open(
     session.set_window(window.clone());
     tauri::async_runtime::spawn(follow_theme(window, session.clone(), theme));
     Ok(())
+}
+
+/// Makes a folder that only this user can enter; WebKit would make it for everyone.
+fn private_folder(folder: PathBuf) -> io::Result<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+    Ok(folder)
 }
 
 /// Loads the page again when the process that holds it has died (out of memory, a fault in WebKit):
@@ -120,6 +131,13 @@ fn theme_before_start(options: &AppOptions) -> Theme {
     let settings = fs::read(options.config_dir.join("settings.json")).ok();
     let settings = settings.and_then(|bytes| serde_json::from_slice::<Settings>(&bytes).ok());
     settings.unwrap_or_default().theme
+}
+
+/// Tells the page the chosen theme before its first line runs: its own copy (`static/theme.js` reads
+/// it) may be missing or old.
+fn theme_script(theme: Theme) -> String {
+    let theme = serde_json::to_string(&theme).expect("a theme is a word");
+    format!(r#"try {{ localStorage.setItem("cairn.theme", {theme}); }} catch {{}}"#)
 }
 
 /// The theme of what the system draws: title bar and dialogs.
@@ -167,6 +185,17 @@ mod tests {
         check("file:///etc/passwd", false);
         check("data:text/html,x", false);
         check("about:blank", false);
+    }
+
+    #[test]
+    fn the_page_learns_the_theme_by_the_name_that_it_keeps() {
+        assert_eq!(
+            theme_script(Theme::Dark),
+            r#"try { localStorage.setItem("cairn.theme", "dark"); } catch {}"#
+        );
+        let reader =
+            fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../ui/static/theme.js"));
+        assert!(reader.unwrap().contains(r#"localStorage.getItem("cairn.theme")"#));
     }
 
     #[test]
