@@ -4,6 +4,18 @@ export interface Cursor {
   column: number;
 }
 
+/** Where a person is in the table, to be returned to. */
+export interface TablePlace {
+  /** How far the table was scrolled, in pixels. */
+  scrollTop: number;
+  scrollLeft: number;
+  cursor: Cursor;
+  /** The run under the cursor and the first one in sight, found again when rows came before them. */
+  cursorRunId: string | undefined;
+  top: { runId: string; index: number } | undefined;
+  hasFocus: boolean;
+}
+
 interface Extent {
   rows: number;
   columns: number;
