@@ -11,7 +11,7 @@ use crate::steps::Outcome;
 use crate::workspace::Workspace;
 
 /// Names that may stand for a person's folder in examples and tests.
-const EXAMPLE_PEOPLE: &[&str] = &["a", "ada", "me", "name", "user", "you"];
+const EXAMPLE_PEOPLE: &[&str] = &["a", "ada", "before", "me", "name", "user", "what", "x", "you"];
 
 /// Where packages may come from, by lock file.
 const PUBLIC_REGISTRIES: &[(&str, &str, &str)] = &[
