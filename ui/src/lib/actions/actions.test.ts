@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from "vitest";
 import { shortcutKeys } from "$lib/parts/shortcut";
 
 import { Actions } from "./actions.svelte";
+import { inGroups } from "./groups";
 import { matchesShortcut } from "./shortcut";
 
 function press(key: string, modifiers: KeyboardEventInit = {}, target: Element = document.body) {
@@ -94,5 +95,15 @@ describe("actions", () => {
     actions.add(next);
     remove();
     expect(actions.find("a")).toBe(next);
+  });
+});
+
+describe("groups", () => {
+  it("stand in the same order whichever was added first", () => {
+    const action = (group: string) => ({ id: group, name: group, group, run: () => undefined });
+    const expected = ["Run", "Go to", "Store", "Window"];
+    const names = (groups: string[]) => [...inGroups(groups.map(action)).keys()];
+    expect(names(["Window", "Go to", "Store", "Run"])).toEqual(expected);
+    expect(names(["Run", "Store", "Window", "Go to"])).toEqual(expected);
   });
 });
