@@ -42,3 +42,20 @@ test("an experiment without runs says how to log to it", async (world) => {
   await client.logRun("now-here", { experimentId });
   await new RunTable(page).row("now-here");
 });
+
+test("samples that cannot start say why, and can be tried again", async (world) => {
+  // Without uv there is no environment to train in.
+  const server = await world.serve({ env: { PATH: world.path(), CAIRN_UV: "" } });
+  const { page } = await world.open(server);
+  await page.getByRole("button", { name: "Log sample runs" }).click();
+  const alert = page.getByRole("main").getByRole("alert");
+  await alert.waitFor();
+  assert.match(await alert.innerText(), /uv/);
+  await alert.getByRole("button", { name: "Try again" }).waitFor();
+  await scan(page, "samples that failed");
+  // From everywhere else the task tells that it failed.
+  await page.getByRole("link", { name: "Models", exact: true }).click();
+  await page.getByRole("button", { name: "Log sample runs: failed" }).click();
+  await page.getByRole("dialog", { name: "Tasks" }).getByRole("alert").waitFor();
+  await scan(page, "list of tasks");
+});

@@ -13,13 +13,17 @@ for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exi
 
 /**
  * Starts the program and waits until it has printed its addresses.
- * @param {{ store: string, home: string, args?: string[] }} places `home` holds the settings
+ * @param {object} options
+ * @param {string} options.store
+ * @param {string} options.home holds the settings
+ * @param {string[]} [options.args]
+ * @param {Record<string, string>} [options.env] besides what this process has
  */
-export async function startServer({ store, home, args = [] }) {
+export async function startServer({ store, home, args = [], env = {} }) {
   const program = process.env.CAIRN_BIN;
   if (!program) throw new Error("CAIRN_BIN is not set: `cargo build -p cairn-cli` makes it");
   const child = spawn(program, ["serve", "--ui", "--store", store, "--port", "0", ...args], {
-    env: { ...process.env, CAIRN_HOME: home },
+    env: { ...process.env, ...env, CAIRN_HOME: home },
     stdio: ["ignore", "pipe", "pipe"],
   });
   running.add(child);

@@ -39,8 +39,8 @@ export class World {
   }
 
   /** Starts the program on a store of this test, `store` unless another is named. */
-  async serve({ store = this.path("store"), args = [] } = {}) {
-    const server = await startServer({ store, home: this.path("home"), args });
+  async serve({ store = this.path("store"), args = [], env = {} } = {}) {
+    const server = await startServer({ store, home: this.path("home"), args, env });
     this.#servers.push(server);
     return server;
   }
