@@ -40,14 +40,7 @@ pub async fn listen(
         loop {
             let event = match events.recv().await {
                 Ok(event) => event,
-                // Events were lost, so everything shown may be old.
-                Err(RecvError::Lagged(_)) => LiveEvent::Changed {
-                    experiments: true,
-                    runs_in: Vec::new(),
-                    runs: Vec::new(),
-                    models: true,
-                    everything: true,
-                },
+                Err(RecvError::Lagged(_)) => LiveEvent::Resync,
                 Err(RecvError::Closed) => break,
             };
             if channel.send(event).is_err() {

@@ -23,7 +23,7 @@ use tracing_subscriber::EnvFilter;
 use crate::host::Session;
 
 /// How long open connections and the store's last work may hold up the exit.
-const EXIT_LIMIT: Duration = Duration::from_secs(8);
+const EXIT_LIMIT: Duration = Duration::from_secs(20);
 
 /// Experiment tracking on your own computer, compatible with MLflow.
 #[derive(Debug, Parser)]

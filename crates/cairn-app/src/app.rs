@@ -8,7 +8,7 @@ use std::{
 };
 
 use cairn_store::{OpenOptions, Store};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::{
     artifacts::FileHandles,
@@ -101,6 +101,10 @@ pub(crate) struct Inner {
     pub live: broadcast::Sender<LiveEvent>,
     pub jobs: Jobs,
     pub files: FileHandles,
+    /// Held while a store is opened: the one asked for last is the one that is open in the end.
+    pub opening: tokio::sync::Mutex<()>,
+    /// Counts the stores opened so far, and the end; who follows a store ends when it moves.
+    pub generation: watch::Sender<u64>,
 }
 
 impl App {
@@ -118,6 +122,8 @@ impl App {
             live: broadcast::channel(1024).0,
             jobs: Jobs::default(),
             files: FileHandles::default(),
+            opening: tokio::sync::Mutex::default(),
+            generation: watch::channel(0).0,
         };
         let app = Self { inner: Arc::new(inner) };
         if let Err(error) = app.retry().await {
@@ -143,8 +149,9 @@ impl App {
 
     /// Cancels what runs and closes the store; what was acknowledged is on disk already.
     pub async fn stop(&self) {
-        self.inner.jobs.cancel_all().await;
+        self.inner.generation.send_modify(|generation| *generation += 1);
         self.inner.host.serve(None);
+        self.inner.jobs.cancel_all().await;
         self.inner.store.write().expect("no holder of this lock panics").take();
     }
 
@@ -174,12 +181,15 @@ impl App {
         path: &Path,
         options: OpenOptions,
     ) -> Result<StoreStatus, CommandError> {
+        let _one_at_a_time = self.inner.opening.lock().await;
         let path = errors::expand_home(path);
         let opened = tokio::task::spawn_blocking(move || Store::open(&path, options)).await;
         let store = opened.map_err(errors::internal)?.map_err(errors::open_error)?;
-        live::follow(self, &store);
+        // Ends who followed the store that was open.
+        self.inner.generation.send_modify(|generation| *generation += 1);
         *self.inner.store.write().expect("no holder of this lock panics") = Some(store.clone());
         self.inner.files.clear();
+        live::follow(self, &store);
         self.inner.host.serve(Some(store.clone()));
         let path = if store.database().file_name().is_some_and(|name| name == "mlflow.db") {
             store.dir()
@@ -251,6 +261,18 @@ impl App {
         // No window listens while none is open.
         let _ = self.inner.live.send(event);
     }
+}
+
+/// The store that the window opens when none is named: the last one, or the default one.
+pub fn usual_store(options: &AppOptions) -> PathBuf {
+    let settings = SettingsFile::load(&options.config_dir);
+    let last = settings.settings().recent_stores.first().map(PathBuf::from);
+    last.unwrap_or_else(|| options.default_store())
+}
+
+/// Remembers the port that this user's MLflow clients know, where there is no [`App`].
+pub fn remember_port(options: &AppOptions, port: u16) {
+    SettingsFile::load(&options.config_dir).update(|settings| settings.port = Some(port));
 }
 
 /// The port that this user's MLflow clients know; `None` before the first start.

@@ -725,6 +725,8 @@ pub enum LiveEvent {
         /// Another program wrote, or too much changed to list: ask again for all that is shown.
         everything: bool,
     },
+    /// Events were lost: ask again for all that is shown, the store and jobs included.
+    Resync,
     /// The status line changed, or another store is open.
     Store {
         /// The store now; `None` when none could be opened.

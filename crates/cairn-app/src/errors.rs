@@ -73,6 +73,7 @@ pub(crate) fn store_error(error: StoreError) -> CommandError {
         StoreError::DiskFull { .. } => CommandError::new(ErrorCode::DiskFull, message),
         StoreError::Io { .. } => CommandError::new(ErrorCode::Internal, message)
             .with_hint("Check that the store's disk is there and readable."),
+        StoreError::Fault(detail) => internal(detail),
         StoreError::Closed => CommandError::new(ErrorCode::NoStore, message),
         StoreError::Corrupt(_) => CommandError::new(ErrorCode::Internal, message)
             .with_hint("Restore a backup of mlflow.db. Cairn does not write to it any more."),

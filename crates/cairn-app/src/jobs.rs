@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
@@ -21,6 +22,8 @@ use crate::{
 
 /// Lines of a job's log that are kept.
 const LOG_LINES: usize = 200;
+/// The least time between two messages about a job: a noisy process writes far more lines.
+const TOLD_EVERY: Duration = Duration::from_millis(100);
 /// Ended jobs that are remembered.
 const REMEMBERED: usize = 20;
 
@@ -42,6 +45,8 @@ pub(crate) struct Jobs {
 struct Entry {
     job: Job,
     cancel: CancellationToken,
+    /// Changed since windows were last told.
+    is_untold: bool,
 }
 
 /// The job's own view of itself: it reports here, and learns here that it was cancelled.
@@ -77,6 +82,16 @@ impl JobHandle {
         let mut jobs = self.app.inner.jobs.jobs.lock().expect("no holder of this lock panics");
         let Some(entry) = jobs.get_mut(&self.number) else { return };
         change(&mut entry.job);
+        entry.is_untold = true;
+    }
+
+    /// Tells windows how the job stands, if that changed.
+    fn tell(&self) {
+        let mut jobs = self.app.inner.jobs.jobs.lock().expect("no holder of this lock panics");
+        let Some(entry) = jobs.get_mut(&self.number).filter(|entry| entry.is_untold) else {
+            return;
+        };
+        entry.is_untold = false;
         let job = entry.job.clone();
         drop(jobs);
         self.app.tell(LiveEvent::Job { job });
@@ -118,13 +133,21 @@ impl Jobs {
                 let Some(number) = ended.map(|(number, _)| *number) else { break };
                 entries.remove(&number);
             }
-            entries.insert(number, Entry { job: job.clone(), cancel: cancel.clone() });
+            let entry = Entry { job: job.clone(), cancel: cancel.clone(), is_untold: false };
+            entries.insert(number, entry);
         }
         app.tell(LiveEvent::Job { job: job.clone() });
         let handle = JobHandle { app: app.clone(), number, cancel };
         let running = work(handle.clone());
         tokio::spawn(async move {
-            let outcome = running.await;
+            let mut running = pin!(running);
+            let mut ticks = tokio::time::interval(TOLD_EVERY);
+            let outcome = loop {
+                tokio::select! {
+                    outcome = &mut running => break outcome,
+                    _ = ticks.tick() => handle.tell(),
+                }
+            };
             handle.change(|job| match outcome {
                 Ok(()) => {
                     job.state = JobState::Done;
@@ -139,6 +162,7 @@ impl Jobs {
                     job.state = JobState::Failed { error };
                 }
             });
+            handle.tell();
         });
         Ok(job)
     }

@@ -21,15 +21,16 @@ const LISTED_RUNS: usize = 200;
 pub(crate) fn follow(app: &App, store: &Store) {
     let app = app.clone();
     let mut feed = store.subscribe();
+    let mut generation = app.inner.generation.subscribe();
     let store = store.clone();
     tokio::spawn(async move {
         let mut last_status = None;
         loop {
             let mut changes = ChangeSet::default();
-            let received = time::timeout(STATUS, feed.recv()).await;
-            if !app.store().is_ok_and(|open| open.is_same(&store)) {
-                break;
-            }
+            let received = tokio::select! {
+                received = time::timeout(STATUS, feed.recv()) => received,
+                _ = generation.changed() => break,
+            };
             match received {
                 Ok(Ok(first)) => {
                     changes.merge(&first);

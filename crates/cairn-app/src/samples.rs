@@ -1,5 +1,7 @@
 //! *Log sample runs*: small real models, trained by a real MLflow client.
 
+use std::time::Duration;
+
 use cairn_runtime::{
     Environment, OutputEvent, Process, ToolFolders, Uv,
     samples::{self, SampleProgress},
@@ -56,6 +58,8 @@ async fn train(
     job.step("Starting the training", Some(0.0));
     let work_dir = data_dir.join("samples");
     let spec = samples::prepare(&environment, &work_dir, tracking_uri).await.map_err(failed)?;
+    // A training holds nothing that needs longer to be put away; closing the window waits for it.
+    let spec = spec.grace(Duration::from_secs(3));
     let mut process = Process::spawn(&spec, &job.cancel).map_err(failed)?;
     while let Some(event) = process.next_output().await {
         if let OutputEvent::Line(line) = event {

@@ -20,13 +20,14 @@ impl SettingsFile {
     /// the new one as `settings.json.damaged`.
     pub fn load(config_dir: &Path) -> Self {
         let path = config_dir.join("settings.json");
-        let settings = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+        let settings = match read(&path) {
+            Some(Ok(settings)) => settings,
+            Some(Err(error)) => {
                 tracing::warn!(%error, "settings.json is damaged; starting with empty settings");
                 let _ = fs::rename(&path, path.with_extension("json.damaged"));
                 Settings::default()
-            }),
-            Err(_) => Settings::default(),
+            }
+            None => Settings::default(),
         };
         Self { path, settings }
     }
@@ -39,6 +40,10 @@ impl SettingsFile {
     ///
     /// A file that cannot be written is no reason to stop: the settings hold until the end.
     pub fn update(&mut self, change: impl FnOnce(&mut Settings)) -> bool {
+        // Another Cairn (a browser host beside the window) may have written since.
+        if let Some(current) = read(&self.path).and_then(Result::ok) {
+            self.settings = current;
+        }
         let before = self.settings.clone();
         change(&mut self.settings);
         if self.settings == before {
@@ -62,6 +67,11 @@ impl SettingsFile {
         file.sync_all()?;
         fs::rename(&temporary, &self.path)
     }
+}
+
+/// The settings in a file; `None` if there is no such file.
+fn read(path: &Path) -> Option<serde_json::Result<Settings>> {
+    fs::read(path).ok().map(|bytes| serde_json::from_slice(&bytes))
 }
 
 #[cfg(test)]

@@ -196,7 +196,7 @@ fn json(status: StatusCode, value: &impl serde::Serialize) -> Response {
     }
 }
 
-/// Live events as server-sent events. Who lags is told that everything changed.
+/// Live events as server-sent events. Who lags is told to ask for everything again.
 async fn live(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let mut stopped = shared.stopped.clone();
     let until_stopped = async move {
@@ -205,13 +205,7 @@ async fn live(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<Eve
     let events = BroadcastStream::new(shared.app.listen()).filter_map(|event| async {
         let event = match event {
             Ok(event) => event,
-            Err(BroadcastStreamRecvError::Lagged(_)) => LiveEvent::Changed {
-                experiments: true,
-                runs_in: Vec::new(),
-                runs: Vec::new(),
-                models: true,
-                everything: true,
-            },
+            Err(BroadcastStreamRecvError::Lagged(_)) => LiveEvent::Resync,
         };
         Some(Ok(Event::default().json_data(event).unwrap_or_default()))
     });

@@ -5,7 +5,7 @@ use std::{io::Write as _, path::Path, sync::Arc};
 use anyhow::{Context as _, anyhow};
 use cairn_app::{
     App, AppOptions, Host,
-    app::{preferred_port, remembered_port},
+    app::{preferred_port, remember_port, remembered_port, usual_store},
     dto::ServerStatus,
 };
 use cairn_server::{BindError, PortChoice, RunningServer, Server};
@@ -44,9 +44,12 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     if args.ui {
         serve_with_interface(options, choice, args.ui_port, until_signal).await
     } else {
-        let path = args.store.unwrap_or_else(|| options.default_store());
+        let path = args.store.unwrap_or_else(|| usual_store(&options));
         let store = open(&path)?;
         let server = bind(Some(store.clone()), choice).await?;
+        if choice == PortChoice::Prefer(server.port()) && remembered_port(&options).is_none() {
+            remember_port(&options, server.port());
+        }
         tell(&store, &server, choice);
         until_signal.await;
         server.shutdown().await;
@@ -119,10 +122,7 @@ async fn serve_with_interface(
     until_signal.await;
     app.stop().await;
     interface.shutdown().await;
-    drop(app);
-    if let Ok(server) = Arc::try_unwrap(server) {
-        server.shutdown().await;
-    }
+    server.shutdown().await;
     Ok(())
 }
 

@@ -26,7 +26,7 @@ use crate::{
 /// Disk space that uploads leave free, so that the database can go on writing.
 const RESERVE_BYTES: u64 = 1 << 30;
 /// The disk is looked at again after this many bytes of one upload.
-const CHECK_EVERY_BYTES: u64 = 64 << 20;
+const CHECK_EVERY_BYTES: u64 = 4 << 20;
 /// Pieces that may wait for the disk; the client waits when there are more.
 const QUEUED_PIECES: usize = 16;
 

@@ -154,7 +154,7 @@ impl From<StoreError> for ApiError {
             StoreError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Code::PermissionDenied
             }
-            StoreError::Io { .. } => Code::InternalError,
+            StoreError::Io { .. } | StoreError::Fault(_) => Code::InternalError,
             StoreError::Corrupt(_) => Code::DataLoss,
             // What SQLite says may hold SQL: it goes to the log, not to the client.
             StoreError::Sqlite(source) => {

@@ -1,7 +1,10 @@
 //! `/mlflow/experiments/…`
 
 use cairn_core::filter::Entity;
-use cairn_store::experiments::{NewExperiment, SearchExperiments, Tag};
+use cairn_store::{
+    Store,
+    experiments::{NewExperiment, SearchExperiments, Tag},
+};
 
 use crate::{
     call::{Answer, Call, done, json},
@@ -32,8 +35,25 @@ pub(crate) async fn create(call: Call) -> Answer {
         artifact_location: fields.text("artifact_location")?.map(str::to_owned),
         tags: read_tags(&fields)?,
     };
+    let new = NewExperiment {
+        artifact_location: new.artifact_location.map(|location| absolute(&call.store, location)),
+        ..new
+    };
     let id = call.store.write(move |tx| tx.create_experiment(&new)).await?;
     json(&One("experiment_id", id.to_string()))
+}
+
+/// A location without scheme is a local path; a relative one counts from the store's folder, since
+/// clients in different folders must find the same files.
+fn absolute(store: &Store, location: String) -> String {
+    let has_scheme = location.split_once(':').is_some_and(|(scheme, _)| {
+        !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    });
+    if location.is_empty() || has_scheme || location.starts_with('/') {
+        return location;
+    }
+    let below = location.strip_prefix("./").unwrap_or(&location);
+    store.dir().join(below).display().to_string()
 }
 
 pub(crate) async fn get(call: Call) -> Answer {

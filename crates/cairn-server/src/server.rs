@@ -1,6 +1,6 @@
 //! Starting and stopping the server, and changing the store under it.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use axum::Router;
 use cairn_store::Store;
@@ -51,7 +51,8 @@ impl Server {
         let serving = tokio::spawn(listener.serve(router, async {
             let _ = stopped.await;
         }));
-        let server = RunningServer { shared, port, runtime: Handle::current(), stop, serving };
+        let running = Mutex::new(Some((stop, serving)));
+        let server = RunningServer { shared, port, runtime: Handle::current(), running };
         server.set_store(store.into());
         Ok(server)
     }
@@ -75,8 +76,8 @@ pub struct RunningServer {
     shared: Arc<Shared>,
     port: u16,
     runtime: Handle,
-    stop: oneshot::Sender<()>,
-    serving: JoinHandle<()>,
+    /// Taken by the first shutdown.
+    running: Mutex<Option<(oneshot::Sender<()>, JoinHandle<()>)>>,
 }
 
 impl RunningServer {
@@ -108,9 +109,12 @@ impl RunningServer {
     }
 
     /// Stops: no new connections, requests in progress may end within five seconds.
-    pub async fn shutdown(self) {
-        let Self { stop, serving, .. } = self;
-        let _ = stop.send(());
-        let _ = serving.await;
+    /// A second call does nothing.
+    pub async fn shutdown(&self) {
+        let running = self.running.lock().expect("no holder of this lock panics").take();
+        if let Some((stop, serving)) = running {
+            let _ = stop.send(());
+            let _ = serving.await;
+        }
     }
 }

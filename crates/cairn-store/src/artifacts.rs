@@ -16,7 +16,7 @@ use cap_std::{
     fs::{Dir, DirBuilder, DirBuilderExt as _, File, OpenOptions, OpenOptionsExt as _},
 };
 
-use crate::{Result, StoreError, store::ARTIFACTS, tx::random_bytes};
+use crate::{Result, StoreError, store::ARTIFACTS, tx::random_hex};
 
 /// Where half-written uploads lie, beside the tree so that a rename publishes them.
 const UPLOADS: &str = ".cairn-uploads";
@@ -148,7 +148,10 @@ impl ArtifactTree {
         let (root, path) = resolve(location, below)?;
         let missing = || StoreError::NotFound(format!("No such artifact: '{below}'"));
         let root = self.open_root(root, false)?.ok_or_else(missing)?;
-        let file = match root.open(path.as_path()) {
+        // A pipe must not make the reader wait for a writer.
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        let file = match root.open_with(path.as_path(), &options) {
             Ok(file) => file,
             Err(error) if is_absent(&error) => return Err(missing()),
             // cap-std refuses links that lead out of the tree; that there is something is not told.
@@ -180,12 +183,7 @@ impl ArtifactTree {
             .map_err(|error| self.io_error(path, "written", error))?;
         ensure_dir(&store, Path::new(UPLOADS))
             .map_err(|error| self.io_error(path, "written", error))?;
-        let name = random_bytes().iter().fold(String::new(), |mut name, byte| {
-            use std::fmt::Write as _;
-            let _ = write!(name, "{byte:02x}");
-            name
-        });
-        let temporary = PathBuf::from(UPLOADS).join(name);
+        let temporary = PathBuf::from(UPLOADS).join(random_hex());
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
         let file = store

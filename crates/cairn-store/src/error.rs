@@ -19,6 +19,12 @@ pub enum OpenError {
         /// The folder asked for.
         path: PathBuf,
     },
+    /// A log or journal lies where a new database was to be made.
+    #[error("No store can be made here: {path} was left behind by a database that is gone.")]
+    LeftBehind {
+        /// The log or journal.
+        path: PathBuf,
+    },
     /// The file is no SQLite database.
     #[error("{path} is not an MLflow database: it is not an SQLite file.")]
     NotSqlite {
@@ -80,6 +86,9 @@ impl OpenError {
             Self::Missing { .. } => "Check the path, or choose a folder to start a new store in.",
             Self::NoDatabase { .. } => {
                 "Choose the folder that holds mlflow.db, or an empty folder to start a new store."
+            }
+            Self::LeftBehind { .. } => {
+                "Put its mlflow.db back beside it, or move the file away to start anew."
             }
             Self::NotSqlite { .. } | Self::NotMlflow { .. } => {
                 "Choose an mlflow.db that MLflow 2 or 3 or Cairn made. The file was not touched."
@@ -159,6 +168,9 @@ pub enum StoreError {
         /// The system's answer.
         source: Arc<io::Error>,
     },
+    /// A fault of Cairn's own; the request would end the same way again.
+    #[error("A fault inside Cairn ended this request: {0}")]
+    Fault(String),
     /// The store was closed while the request waited.
     #[error("The store was closed before this was done.")]
     Closed,

@@ -20,8 +20,8 @@ const MAX: usize = 4;
 #[derive(Debug, Clone)]
 pub(crate) struct ReadTarget {
     pub path: PathBuf,
-    /// The folder cannot be written and holds a file in WAL mode: SQLite may not use its lock file,
-    /// so the file is read as it is.
+    /// The file is in WAL mode in a folder that cannot be written: there can be no lock file, so the
+    /// file is read as it is.
     pub immutable: bool,
 }
 

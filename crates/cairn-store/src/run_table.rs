@@ -232,18 +232,28 @@ impl Store {
         let wanted: Vec<i64> = experiments.iter().map(|id| id.0).collect();
         let stamp = tables.versions.stamp();
         self.read_blocking(|tx| {
-            let mut known = tables.keys.lock().expect("no holder of this lock panics");
-            if let Some(entry) = known.get(&wanted)
-                && entry.schema_version == tx.shape.schema_version
-                && [LISTED, PARAMS, TAGS, METRICS]
-                    .iter()
-                    .all(|kind| entry.stamp[*kind] == stamp[*kind])
+            let is_same = |entry: &KnownKeys, kinds: &[usize]| {
+                entry.schema_version == tx.shape.schema_version
+                    && kinds.iter().all(|kind| entry.stamp[*kind] == stamp[*kind])
+            };
+            // While no run and no tag went away, a key that was there still is: only others are
+            // looked for.
+            let mut before = Arc::default();
             {
-                return Ok(entry.keys.clone());
+                let known = tables.keys.lock().expect("no holder of this lock panics");
+                if let Some(entry) = known.get(&wanted) {
+                    if is_same(entry, &[LISTED, PARAMS, TAGS, METRICS]) {
+                        return Ok(entry.keys.clone());
+                    }
+                    if is_same(entry, &[LISTED, TAGS]) {
+                        before = entry.keys.clone();
+                    }
+                }
             }
-            let keys = Arc::new(tx.run_keys(experiments)?);
+            let keys = Arc::new(tx.run_keys(experiments, &before)?);
             let entry =
                 KnownKeys { keys: keys.clone(), stamp, schema_version: tx.shape.schema_version };
+            let mut known = tables.keys.lock().expect("no holder of this lock panics");
             if known.len() >= KEPT {
                 known.clear();
             }
@@ -429,11 +439,12 @@ impl ReadTx<'_> {
         Ok(rows)
     }
 
-    fn run_keys(&self, experiments: &[ExperimentId]) -> Result<RunKeys> {
+    /// The keys of the experiments' runs; those in `before` are known to be there.
+    fn run_keys(&self, experiments: &[ExperimentId], before: &RunKeys) -> Result<RunKeys> {
         Ok(RunKeys {
-            metrics: self.keys_of("latest_metrics", experiments)?,
-            params: self.keys_of("params", experiments)?,
-            tags: self.keys_of("tags", experiments)?,
+            metrics: self.keys_of("latest_metrics", experiments, &before.metrics)?,
+            params: self.keys_of("params", experiments, &before.params)?,
+            tags: self.keys_of("tags", experiments, &before.tags)?,
         })
     }
 
@@ -442,7 +453,12 @@ impl ReadTx<'_> {
     /// For a small experiment its runs are asked. For a large one the table's keys are found by
     /// jumping through its primary key, and each is kept if some run of the experiment has it;
     /// that ends at the first hit.
-    fn keys_of(&self, table: &str, experiments: &[ExperimentId]) -> Result<Vec<String>> {
+    fn keys_of(
+        &self,
+        table: &str,
+        experiments: &[ExperimentId],
+        before: &[String],
+    ) -> Result<Vec<String>> {
         let ids = Rc::new(experiments.iter().map(|id| SqlValue::from(id.0)).collect::<Vec<_>>());
         let few = self
             .connection
@@ -474,7 +490,8 @@ impl ReadTx<'_> {
         ))?;
         let mut last = String::new();
         while let Some(key) = next.query_row([&last], |row| row.get::<_, Option<String>>(0))? {
-            if has.query_row((&key, &ids), |row| row.get(0))? {
+            let is_known = before.binary_search(&key).is_ok();
+            if is_known || has.query_row((&key, &ids), |row| row.get(0))? {
                 keys.push(key.clone());
             }
             last = key;

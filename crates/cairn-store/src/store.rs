@@ -19,6 +19,7 @@ use crate::{
     readers::{ReadTarget, Readers, prepare},
     run_table::RunTables,
     schema,
+    tx::random_hex,
     writer::{Answer, FileState, Request, Writer},
 };
 
@@ -79,13 +80,12 @@ impl Store {
             source,
         })?;
         let (dir, database) = locate(&path, options)?;
-        let is_new = match fs::metadata(&database) {
-            Ok(metadata) => metadata.len() == 0 && options != OpenOptions::Existing,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+        match fs::metadata(&database) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                create_database(&dir, &database)?;
+            }
             Err(source) => return Err(OpenError::Io { path: database, action: "read", source }),
-        };
-        if is_new {
-            create_database(&dir, &database)?;
         }
         let (read_only_disk, target) = inspect(&dir, &database)?;
         let shape = check(&target)?;
@@ -176,7 +176,7 @@ impl Store {
         let store = self.clone();
         tokio::task::spawn_blocking(move || store.read_blocking(op))
             .await
-            .map_err(|_| StoreError::Closed)?
+            .map_err(|error| StoreError::Fault(error.to_string()))?
     }
 
     /// Queues a write, and answers after it was committed to disk.
@@ -241,7 +241,11 @@ where
             let _ = sender.send(outcome);
         }
     };
+    let asked = slot.clone();
     let request = Request {
+        is_abandoned: Box::new(move || {
+            asked.lock().is_ok_and(|slot| slot.as_ref().is_some_and(oneshot::Sender::is_closed))
+        }),
         work: Box::new(move |tx| {
             let value = op(tx)?;
             let done: Answer = Box::new(move || answer(&slot, Ok(value)));
@@ -294,9 +298,17 @@ fn create_dir(path: &Path) -> Result<(), OpenError> {
 }
 
 /// Makes a store's database beside the final name and renames it, so that a half-made one is never
-/// seen.
+/// seen, and one that another program makes at the same moment is never replaced.
 fn create_database(dir: &Path, database: &Path) -> Result<(), OpenError> {
-    let temporary = dir.join(format!(".{DATABASE}.new-{}", std::process::id()));
+    // SQLite would play what an older file left behind into the new one.
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let path = with_suffix(database, suffix);
+        if path.exists() {
+            // Not left behind if another program has made the store in this very moment.
+            return if database.exists() { Ok(()) } else { Err(OpenError::LeftBehind { path }) };
+        }
+    }
+    let temporary = dir.join(format!(".{DATABASE}.new-{}", random_hex()));
     let discard = || {
         for suffix in ["", "-wal", "-shm", "-journal"] {
             let _ = fs::remove_file(with_suffix(&temporary, suffix));
@@ -318,7 +330,7 @@ fn create_database(dir: &Path, database: &Path) -> Result<(), OpenError> {
         // Last, so that closing the only connection leaves one complete file.
         connection.execute_batch("PRAGMA journal_mode = WAL").map_err(sqlite)?;
         connection.close().map_err(|(_, error)| sqlite(error))?;
-        fs::rename(&temporary, database).map_err(|source| io_error(database, "created", source))?;
+        publish(&temporary, database).map_err(|source| io_error(database, "created", source))?;
         let folder = fs::File::open(dir).map_err(|source| io_error(dir, "read", source))?;
         folder.sync_all().map_err(|source| io_error(dir, "written", source))
     })();
@@ -326,6 +338,24 @@ fn create_database(dir: &Path, database: &Path) -> Result<(), OpenError> {
         discard();
     }
     made
+}
+
+/// Gives the new file its name, unless there is one of that name already.
+fn publish(temporary: &Path, database: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, temporary, CWD, database, RenameFlags::NOREPLACE) {
+        // Another program was faster: its file is the store.
+        Err(error) if error == rustix::io::Errno::EXIST => fs::remove_file(temporary),
+        // A file system that knows no such rename; a hard link does not replace either.
+        Err(error) if error == rustix::io::Errno::INVAL => {
+            match fs::hard_link(temporary, database) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => other?,
+            }
+            fs::remove_file(temporary)
+        }
+        other => Ok(other?),
+    }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -353,9 +383,16 @@ fn inspect(dir: &Path, database: &Path) -> Result<(Option<String>, ReadTarget), 
         let error = access(path, Access::WRITE_OK).err()?;
         Some(format!("{what} {} cannot be written ({}).", path.display(), io::Error::from(error)))
     });
-    let has_log = with_suffix(database, "-wal").exists();
     let target = ReadTarget { path: database.to_owned(), immutable: false };
-    if why.is_some() && !has_log && access(dir, Access::WRITE_OK).is_err() {
+    // With a file in WAL mode SQLite needs a lock file beside it, which cannot be made here.
+    let needs_lock_file = |error: rusqlite::Error| {
+        matches!(
+            error.sqlite_error_code(),
+            Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly)
+        )
+    };
+    let has_log = with_suffix(database, "-wal").exists();
+    if why.is_some() && !has_log && target.open().is_err_and(needs_lock_file) {
         return Ok((why, ReadTarget { immutable: true, ..target }));
     }
     Ok((why, target))

@@ -66,6 +66,15 @@ impl WriteTx<'_> {
     }
 }
 
+/// 32 random hexadecimal digits, for names of temporary files.
+pub(crate) fn random_hex() -> String {
+    random_bytes().iter().fold(String::new(), |mut text, byte| {
+        use std::fmt::Write as _;
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// 16 random bytes for an id.
 ///
 /// Panics if the system has no source of randomness, which no supported system lacks.

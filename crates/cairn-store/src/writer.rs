@@ -39,6 +39,8 @@ const WATCH: Duration = Duration::from_millis(250);
 pub(crate) struct Request {
     /// Does the work. Its error rolls back its savepoint.
     pub work: Work,
+    /// Whether nobody waits for the answer any more: then it is not begun.
+    pub is_abandoned: Box<dyn Fn() -> bool + Send>,
     /// Told the outcome if the work never got to answer by itself (failure, commit error).
     pub fail: Fail,
 }
@@ -146,9 +148,11 @@ impl Worker {
     /// its last shape, and its statements fail one by one.
     fn refresh_shape(&self) -> Arc<Shape> {
         let known = self.state.read().expect("no holder of this lock panics").shape.clone();
-        match schema::schema_version(&self.connection) {
-            Ok(version) if version != known.schema_version => {}
-            _ => return known,
+        let is_known = schema::schema_version(&self.connection)
+            .is_ok_and(|version| version == known.schema_version)
+            && schema::revision(&self.connection).is_ok_and(|revision| revision == known.revision);
+        if is_known {
+            return known;
         }
         let Ok(Ok(shape)) = Shape::read(&self.connection) else { return known };
         let shape = Arc::new(shape);
@@ -168,7 +172,12 @@ impl Worker {
         }
         self.watch();
         if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
-            (first.fail)(StoreError::from(error).at(&self.dir));
+            // All that wait would wait as long again, one after the other.
+            let error = StoreError::from(error).at(&self.dir);
+            (first.fail)(error.clone());
+            while let Ok(waiting) = requests.try_recv() {
+                (waiting.fail)(error.clone());
+            }
             return;
         }
         // Inside the transaction no other program can change the schema any more.
@@ -182,14 +191,19 @@ impl Worker {
         let mut changes = ChangeSet::default();
         let mut done: Vec<(Answer, Fail)> = Vec::new();
         let mut next = Some(first);
-        while let Some(Request { work, fail }) = next.take() {
-            match self.one(work, &shape, &mut changes) {
-                Ok(answer) => done.push((answer, fail)),
-                Err(error) => {
-                    fail(error.at(&self.dir));
-                    // A full disk or an I/O error ends the whole transaction.
-                    if self.connection.is_autocommit() {
-                        return fail_all(done, &StoreError::DiskFull { path: self.dir.clone() });
+        while let Some(Request { work, is_abandoned, fail }) = next.take() {
+            if is_abandoned() {
+                fail(StoreError::Closed);
+            } else {
+                match self.one(work, &shape, &mut changes) {
+                    Ok(answer) => done.push((answer, fail)),
+                    Err(error) => {
+                        let error = error.at(&self.dir);
+                        fail(error.clone());
+                        // A full disk or an I/O error ends the whole transaction.
+                        if self.connection.is_autocommit() {
+                            return fail_all(done, &error);
+                        }
                     }
                 }
             }
@@ -221,7 +235,7 @@ impl Worker {
         };
         // A fault of one request must not end the thread that serves all the others.
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut tx)))
-            .unwrap_or_else(|_| Err(StoreError::Closed));
+            .unwrap_or_else(|_| Err(StoreError::Fault("a panic while writing".to_owned())));
         match outcome {
             Ok(answer) => {
                 self.connection.prepare_cached("RELEASE request")?.execute([])?;

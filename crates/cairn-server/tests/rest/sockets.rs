@@ -170,7 +170,7 @@ async fn stopping_lets_a_request_end() {
     // The head must have arrived before the server stops.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let idle = connect(&server).await;
-    let stopping = tokio::spawn(server.shutdown());
+    let stopping = tokio::spawn(async move { server.shutdown().await });
     tokio::time::sleep(Duration::from_millis(100)).await;
     stream.write_all(b"end").await.unwrap();
     let mut answer = String::new();

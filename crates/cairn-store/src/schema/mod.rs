@@ -150,6 +150,8 @@ pub struct Shape {
     pub(crate) schema_version: i64,
     /// Experiments and registry rows belong to a workspace (MLflow 3.10).
     pub has_workspaces: bool,
+    /// Some rows belong to another workspace than `default`.
+    pub has_foreign_workspaces: bool,
     /// `experiments.creation_time` and `last_update_time` (MLflow 2.0).
     pub has_experiment_times: bool,
     /// `runs.deleted_time` (MLflow 1.26).
@@ -198,7 +200,18 @@ impl Shape {
         let Some(revision) = revision else {
             return Ok(Err("the table alembic_version is empty".to_owned()));
         };
+        let mut has_foreign_workspaces = false;
+        for table in ["experiments", "registered_models"] {
+            if has(table, "workspace") {
+                has_foreign_workspaces |= connection.query_row(
+                    &format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE workspace != 'default')"),
+                    [],
+                    |row| row.get::<_, bool>(0),
+                )?;
+            }
+        }
         Ok(Ok(Self {
+            has_foreign_workspaces,
             revision,
             schema_version: schema_version(connection)?,
             has_workspaces: has("experiments", "workspace"),
@@ -236,6 +249,13 @@ impl Shape {
 
     /// Why the file may not be written, or `None` if it may.
     pub fn why_read_only(&self) -> Option<String> {
+        if self.has_foreign_workspaces {
+            return Some(
+                "it has experiments or models in other workspaces than 'default', which Cairn \
+                 cannot tell apart."
+                    .to_owned(),
+            );
+        }
         if self.is_known() {
             return None;
         }
@@ -249,6 +269,13 @@ impl Shape {
 
 fn position(revision: &str) -> Option<usize> {
     REVISIONS.iter().position(|known| *known == revision)
+}
+
+/// Alembic's head now; cheap enough to read at the start of every write.
+pub(crate) fn revision(connection: &Connection) -> rusqlite::Result<String> {
+    connection
+        .prepare_cached("SELECT version_num FROM alembic_version")?
+        .query_row([], |row| row.get(0))
 }
 
 /// SQLite's counter of schema changes; cheap enough to read at the start of every transaction.

@@ -82,6 +82,16 @@ fn links_lead_nowhere_outside() {
 }
 
 #[test]
+fn a_pipe_does_not_hold_up_its_reader() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let fixture = Fixture::new();
+    put(&fixture, "1/a", b"x").unwrap();
+    let pipe = fixture.dir.path().join("mlartifacts/1/pipe");
+    mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    assert!(matches!(read(&fixture, "1/pipe"), Err(StoreError::NotFound(_))));
+}
+
+#[test]
 fn locations_inside_and_outside_are_told_apart() {
     let fixture = Fixture::new();
     let dir = fixture.dir.path().display().to_string();

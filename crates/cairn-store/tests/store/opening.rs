@@ -167,9 +167,63 @@ fn a_migration_by_another_program_is_noticed() {
     assert_eq!(shape.mlflow_release(), Some("3.10"));
 
     other.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'", []).unwrap();
-    other.execute_batch("ALTER TABLE runs ADD COLUMN later TEXT").unwrap();
     let new = NewExperiment { name: "x".into(), ..NewExperiment::default() };
     let refused = fixture.store.write_blocking(move |tx| tx.create_experiment(&new)).unwrap_err();
     assert!(matches!(refused, StoreError::ReadOnly { .. }), "{refused}");
     assert_eq!(fixture.read_run(&run.info.run_id).metrics.len(), 1);
+}
+
+#[test]
+fn programs_that_make_the_same_store_at_once_end_up_on_one_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store");
+    let names: Vec<String> = (0..6).map(|number| format!("made by {number}")).collect();
+    std::thread::scope(|scope| {
+        for name in &names {
+            let path = &path;
+            scope.spawn(move || {
+                let store = Store::open(path, OpenOptions::Create).unwrap();
+                let new = NewExperiment { name: name.clone(), ..NewExperiment::default() };
+                store.write_blocking(move |tx| tx.create_experiment(&new)).unwrap();
+            });
+        }
+    });
+    let store = Store::open(&path, OpenOptions::Existing).unwrap();
+    for name in &names {
+        assert!(store.read_blocking(|tx| tx.experiment_by_name(name)).is_ok(), "{name} is lost");
+    }
+}
+
+#[test]
+fn no_store_is_made_over_the_log_of_a_database_that_is_gone() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("mlflow.db-wal");
+    fs::write(&log, "frames").unwrap();
+    let refused = Store::open(dir.path(), OpenOptions::Create).unwrap_err();
+    assert!(matches!(refused, OpenError::LeftBehind { .. }), "{refused}");
+    assert!(refused.to_string().contains("mlflow.db-wal"));
+    assert_eq!(fs::read_to_string(&log).unwrap(), "frames");
+}
+
+#[test]
+fn a_file_with_other_workspaces_is_read_only() {
+    let fixture = Fixture::new();
+    fixture.experiment("churn");
+    let Fixture { store, dir } = fixture;
+    drop(store);
+    let connection = Connection::open(dir.path().join("mlflow.db")).unwrap();
+    connection
+        .execute_batch(
+            "ALTER TABLE experiments ADD COLUMN workspace VARCHAR(63) DEFAULT 'default' NOT NULL;
+             UPDATE experiments SET workspace = 'team' WHERE name = 'churn'",
+        )
+        .unwrap();
+    drop(connection);
+    let store = Store::open(dir.path(), OpenOptions::Existing).unwrap();
+    assert!(store.read_only().unwrap().contains("workspaces"));
+}
+
+#[test]
+fn the_bundled_sqlite_has_the_fix_of_the_wal_reset_fault() {
+    assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
 }

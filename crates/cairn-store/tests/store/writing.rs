@@ -119,3 +119,29 @@ fn closing_keeps_what_was_answered() {
         connection.query_row("SELECT COUNT(*) FROM experiments", [], |row| row.get(0)).unwrap();
     assert_eq!(count, 21);
 }
+
+#[test]
+fn a_write_that_nobody_waits_for_any_more_is_not_begun() {
+    let fixture = Fixture::new();
+    let other = Connection::open(fixture.dir.path().join("mlflow.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let store = fixture.store.clone();
+    let create = |name: &str| {
+        let (store, new) =
+            (store.clone(), NewExperiment { name: name.to_owned(), ..NewExperiment::default() });
+        runtime.spawn(async move { store.write(move |tx| tx.create_experiment(&new)).await })
+    };
+    // The first one is taken by the writer, which waits for the lock; the second one waits behind.
+    let waited_for = create("waited for");
+    thread::sleep(Duration::from_millis(200));
+    let given_up = create("given up");
+    thread::sleep(Duration::from_millis(200));
+    given_up.abort();
+    thread::sleep(Duration::from_millis(100));
+    other.execute_batch("COMMIT").unwrap();
+    assert!(runtime.block_on(waited_for).unwrap().is_ok());
+    fixture.experiment("after");
+    let found = fixture.store.read_blocking(|tx| tx.experiment_by_name("given up"));
+    assert!(matches!(found, Err(StoreError::NotFound(_))));
+}

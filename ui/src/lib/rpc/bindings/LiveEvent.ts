@@ -28,7 +28,7 @@ models: boolean,
 /**
  * Another program wrote, or too much changed to list: ask again for all that is shown.
  */
-everything: boolean, } | { "type": "store", 
+everything: boolean, } | { "type": "resync" } | { "type": "store", 
 /**
  * The store now; `None` when none could be opened.
  */
