@@ -9,7 +9,14 @@ import type { Job } from "$lib/rpc/bindings/Job";
 export function useJobs(live: Live) {
   const client = useQueryClient();
   const jobs = createQuery(() => queries.jobs());
-  const keep = (job: Job) => live.apply({ type: "job", job });
+  /** The answer to a start or stop may come after events that know more: it only fills a gap. */
+  const keep = (job: Job) => {
+    const known = client
+      .getQueryData<Job[]>(["jobs.list"])
+      ?.find((one) => one.job_id === job.job_id);
+    const isNews = known === undefined || job.state.state !== "running";
+    if (isNews) live.apply({ type: "job", job });
+  };
 
   const start = createMutation(() => ({
     mutationFn: () => call("samples.start"),

@@ -74,6 +74,24 @@ describe("the first start", () => {
     expect(screen.getByText("first line")).toBeTruthy();
   });
 
+  it("keep the end of a job that was told before its start was answered", async () => {
+    const error = { message: "uv could not be started", hint: "Install it." };
+    const { host } = draw(
+      FirstStart,
+      {},
+      {
+        "samples.start": () => {
+          host.emit({ type: "job", job: { ...JOB, state: { state: "failed", error } } });
+          return JOB;
+        },
+      },
+    );
+    await userEvent.click(await screen.findByRole("button", { name: "Log sample runs" }));
+    expect(await screen.findByText("uv could not be started")).toBeTruthy();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(screen.queryByText("uv could not be started")).not.toBeNull();
+  });
+
   it("says why there is no address to paste", async () => {
     const server = { state: "off" as const, reason: "All ports are taken" };
     draw(FirstStart, {}, { "store.status": () => storeStatus({ has_runs: false, server }) });
