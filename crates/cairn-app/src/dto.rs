@@ -108,7 +108,7 @@ pub enum Theme {
 pub struct StoreStatus {
     /// The folder that holds `mlflow.db`.
     pub path: String,
-    /// The folder as a person writes it (`~/work/churn`).
+    /// The folder as a person writes it (`~/projects/churn`).
     pub display_path: String,
     /// The revision of MLflow's schema that the file has, and the MLflow release that made it.
     pub revision: String,

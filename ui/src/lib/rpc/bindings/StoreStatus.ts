@@ -10,7 +10,7 @@ export type StoreStatus = {
  */
 path: string, 
 /**
- * The folder as a person writes it (`~/work/churn`).
+ * The folder as a person writes it (`~/projects/churn`).
  */
 display_path: string, 
 /**
