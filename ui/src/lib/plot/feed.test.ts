@@ -8,11 +8,13 @@ class FakeStore {
   readonly requests: SeriesRequest[] = [];
   generation = 0;
   failure: Error | null = null;
+  /** Answers wait for it. */
+  gate: Promise<unknown> = Promise.resolve();
   constructor(public logged: [step: number, value: number][]) {}
 
   getSeries = async (request: SeriesRequest): Promise<Series> => {
     this.requests.push(request);
-    await Promise.resolve();
+    await this.gate;
     if (this.failure) throw this.failure;
     const [generation, count] = (request.after ?? `${this.generation}:0`).split(":").map(Number);
     const restarted = generation !== this.generation;
@@ -42,6 +44,19 @@ function open(store: FakeStore) {
 }
 
 const settle = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+/** Holds back the answers of a store until the function that comes back is called. */
+function hold(store: FakeStore): () => void {
+  let open: (value: unknown) => void = () => undefined;
+  store.gate = new Promise((resolve) => (open = resolve));
+  return () => {
+    store.gate = Promise.resolve();
+    open(undefined);
+  };
+}
+
+const widths = (store: FakeStore) =>
+  store.requests.map((request) => [request.width_px, request.after]);
 
 function steps(feed: SeriesFeed): readonly number[] {
   if (feed.current.state !== "ready") throw new Error(`it is ${feed.current.state}`);
@@ -171,6 +186,88 @@ describe("series feed", () => {
     expect(store.requests).toHaveLength(2);
   });
 
+  it("loads for the width that the chart grew to while it was loading for a smaller one", async () => {
+    const store = new FakeStore(Array.from({ length: 10_000 }, (_, step) => [step, step]));
+    const { feed } = open(store);
+    feed.resize(800);
+    await settle();
+    const release = hold(store);
+    feed.resize(3_200);
+    feed.resize(10_000);
+    release();
+    await settle();
+    expect(widths(store)).toEqual([
+      [800, null],
+      [3_200, null],
+      [10_000, null],
+    ]);
+    expect(steps(feed)).toHaveLength(10_000);
+  });
+
+  it("loads for a wider chart also when it grew during the first question", async () => {
+    const store = new FakeStore(Array.from({ length: 1_000 }, (_, step) => [step, step]));
+    const { feed } = open(store);
+    const release = hold(store);
+    feed.resize(100);
+    feed.resize(1_000);
+    release();
+    await settle();
+    expect(widths(store)).toEqual([
+      [100, null],
+      [1_000, null],
+    ]);
+    expect(steps(feed)).toHaveLength(1_000);
+  });
+
+  it("asks for no wider chart when the answer under way leaves nothing out", async () => {
+    const store = new FakeStore(Array.from({ length: 1_000 }, (_, step) => [step, step]));
+    const { feed } = open(store);
+    feed.resize(100);
+    await settle();
+    const release = hold(store);
+    feed.resize(1_000);
+    feed.resize(4_000);
+    release();
+    await settle();
+    expect(widths(store)).toEqual([
+      [100, null],
+      [1_000, null],
+    ]);
+  });
+
+  it("asks for the whole again at the next change when it failed for a wider chart", async () => {
+    const store = new FakeStore(Array.from({ length: 1_000 }, (_, step) => [step, step]));
+    const { feed } = open(store);
+    feed.resize(100);
+    await settle();
+    store.failure = new Error("busy");
+    feed.resize(1_000);
+    await settle();
+    expect(store.requests).toHaveLength(2);
+    store.failure = null;
+    feed.changed();
+    await settle();
+    expect(widths(store).slice(1)).toEqual([
+      [1_000, null],
+      [1_000, null],
+    ]);
+    expect(steps(feed)).toHaveLength(1_000);
+  });
+
+  it("still reloads the whole when a reload failed", async () => {
+    const store = new FakeStore([[0, 1]]);
+    const { feed } = open(store);
+    feed.resize(400);
+    await settle();
+    store.failure = new Error("busy");
+    feed.reload();
+    await settle();
+    store.failure = null;
+    feed.changed();
+    await settle();
+    expect(store.requests.map((request) => request.after)).toEqual([null, null, null]);
+  });
+
   it("says that the first question failed, and loads after a reload", async () => {
     const store = new FakeStore([[0, 1]]);
     store.failure = new Error("busy");
@@ -199,6 +296,57 @@ describe("series feed", () => {
     feed.changed();
     await settle();
     expect(steps(feed)).toEqual([0, 1, 2]);
+  });
+
+  it("catches up with a change that came while a question failed", async () => {
+    const store = new FakeStore([[0, 1]]);
+    const { feed } = open(store);
+    feed.resize(400);
+    await settle();
+    const release = hold(store);
+    store.failure = new Error("busy");
+    feed.changed();
+    store.logged.push([1, 2]);
+    feed.changed();
+    release();
+    await Promise.resolve();
+    await Promise.resolve();
+    store.failure = null;
+    await settle();
+    expect(steps(feed)).toEqual([0, 1]);
+  });
+
+  it("tries only once for all changes during a failing question, and stops while it fails", async () => {
+    const store = new FakeStore([[0, 1]]);
+    const { feed } = open(store);
+    feed.resize(400);
+    await settle();
+    const release = hold(store);
+    store.failure = new Error("busy");
+    feed.changed();
+    feed.changed();
+    feed.changed();
+    release();
+    await settle();
+    await settle();
+    expect(store.requests).toHaveLength(3);
+  });
+
+  it("does not try again after it was stopped", async () => {
+    const store = new FakeStore([[0, 1]]);
+    store.failure = new Error("busy");
+    const release = hold(store);
+    const feed = new SeriesFeed(
+      { runId: "r", metricKey: "loss", getSeries: store.getSeries, pauseMs: 5 },
+      (state) => {
+        if (state.state === "failed") setTimeout(() => feed.stop(), 0);
+      },
+    );
+    feed.resize(400);
+    feed.changed();
+    release();
+    await settle();
+    expect(store.requests).toHaveLength(1);
   });
 
   it("tells nothing after it was stopped", async () => {

@@ -12,6 +12,9 @@ export type FeedState =
 /** The shortest time between two questions, in milliseconds; a slow store is given twice its time. */
 const SHORTEST_PAUSE_MS = 150;
 
+/** How much wider a chart must have become before its points are reduced anew. */
+const WIDER = 1.25;
+
 /** Asks the store for points. */
 export type GetSeries = (request: SeriesRequest) => Promise<Series>;
 
@@ -21,17 +24,21 @@ export type GetSeries = (request: SeriesRequest) => Promise<Series>;
  * At most one question is under way; what happens meanwhile is asked for once it is answered, so a run
  * that logs faster than the window draws costs one question at a time. Appended points are not
  * reduced; once more than two per pixel were appended, the whole is asked for again, reduced.
- * A failed update keeps the points that are shown and is tried again at the next change.
+ * A failed update keeps the points that are shown and is tried again at the next change,
+ * after a pause for a change that came while it was failing.
  */
 export class SeriesFeed {
   #current: FeedState = { state: "waiting" };
   #widthPx = 0;
-  /** The width that the shown points were reduced for; 0 when the whole must be asked for. */
+  /** The width that the shown points were reduced for. */
   #loadedWidthPx = 0;
+  /** Whether the next question must be for the whole; cleared when it starts, set again if it fails. */
+  #needsWhole = true;
   #appendedCount = 0;
   #isAsking = false;
   #isStale = true;
   #isStopped = false;
+  #retry: ReturnType<typeof setTimeout> | undefined;
 
   /** `onchange` is called whenever `current` is another one. */
   constructor(
@@ -55,14 +62,8 @@ export class SeriesFeed {
    * chart could show more.
    */
   resize(widthPx: number): void {
-    const width = Math.max(1, Math.round(widthPx));
-    this.#widthPx = width;
-    if (this.#current.state !== "ready") {
-      this.#isStale = true;
-    } else if (this.#current.points.isReduced && width > this.#loadedWidthPx * 1.25) {
-      this.#reload();
-      return;
-    }
+    this.#widthPx = Math.max(1, Math.round(widthPx));
+    if (this.#current.state !== "ready") this.#isStale = true;
     void this.#ask();
   }
 
@@ -75,50 +76,77 @@ export class SeriesFeed {
   /** Asks for everything again: after a failure, or when the store was exchanged. */
   reload(): void {
     if (this.#current.state === "failed") this.#set({ state: "waiting" });
-    this.#reload();
+    this.#needsWhole = true;
+    this.#isStale = true;
+    void this.#ask();
   }
 
   /** Nothing is asked or told from now on. */
   stop(): void {
     this.#isStopped = true;
+    clearTimeout(this.#retry);
   }
 
-  #reload(): void {
-    this.#loadedWidthPx = 0;
-    this.#isStale = true;
-    void this.#ask();
+  /** Whether the chart, as wide as it is by now, could show points that were left out. */
+  #isTooNarrow(): boolean {
+    const current = this.#current;
+    return (
+      current.state === "ready" &&
+      current.points.isReduced &&
+      this.#widthPx > this.#loadedWidthPx * WIDER
+    );
+  }
+
+  #hasQuestion(): boolean {
+    return !this.#isStopped && this.#widthPx > 0 && (this.#isStale || this.#isTooNarrow());
   }
 
   async #ask(): Promise<void> {
-    if (this.#isAsking || this.#isStopped || this.#widthPx === 0 || !this.#isStale) return;
+    if (this.#isAsking || !this.#hasQuestion()) return;
     this.#isAsking = true;
+    clearTimeout(this.#retry);
+    let start = performance.now();
+    const pauseMs = () =>
+      Math.max(this.source.pauseMs ?? SHORTEST_PAUSE_MS, 2 * (performance.now() - start));
     try {
-      while (this.#isStale && !this.#isStopped) {
+      while (this.#hasQuestion()) {
         this.#isStale = false;
-        const start = performance.now();
+        start = performance.now();
         if (!(await this.#askOnce())) await this.#askOnce();
-        const pauseMs = this.source.pauseMs ?? SHORTEST_PAUSE_MS;
-        await sleep(Math.max(pauseMs, 2 * (performance.now() - start)));
+        await sleep(pauseMs());
       }
     } catch (error) {
       if (!this.#isStopped && this.#current.state !== "ready")
         this.#set({ state: "failed", error });
     } finally {
       this.#isAsking = false;
+      // A change came while the question failed. Each try needs a change of its own, so a store that
+      // stays broken is left alone. Whoever asks during the pause does not have to wait for it.
+      if (this.#isStale && !this.#isStopped) {
+        this.#retry = setTimeout(() => void this.#ask(), pauseMs());
+      }
     }
   }
 
   /** `false` when the whole must be asked for again. */
   async #askOnce(): Promise<boolean> {
     const shown = this.#current.state === "ready" ? this.#current.points : null;
-    const after = this.#loadedWidthPx > 0 ? (shown?.cursor ?? null) : null;
+    const isWhole = this.#needsWhole || this.#isTooNarrow();
+    const after = isWhole ? null : (shown?.cursor ?? null);
     const widthPx = this.#widthPx;
-    const answer = await this.source.getSeries({
-      run_id: this.source.runId,
-      metric_key: this.source.metricKey,
-      width_px: widthPx,
-      after,
-    });
+    this.#needsWhole = false;
+    let answer: Series;
+    try {
+      answer = await this.source.getSeries({
+        run_id: this.source.runId,
+        metric_key: this.source.metricKey,
+        width_px: widthPx,
+        after,
+      });
+    } catch (error) {
+      this.#needsWhole ||= isWhole;
+      throw error;
+    }
     if (this.#isStopped) return true;
     if (after === null || shown === null || answer.restarted) {
       this.#loadedWidthPx = widthPx;
@@ -127,14 +155,14 @@ export class SeriesFeed {
     } else {
       const joined = joinPoints(shown, answer);
       if (joined === null) {
-        this.#loadedWidthPx = 0;
+        this.#needsWhole = true;
         return false;
       }
       this.#appendedCount += answer.steps.length;
       if (joined !== shown) this.#set({ state: "ready", points: joined });
     }
     if (this.#appendedCount <= 2 * widthPx) return true;
-    this.#loadedWidthPx = 0;
+    this.#needsWhole = true;
     return false;
   }
 
