@@ -14,8 +14,8 @@ export interface LiveListener {
   /** Something happened in the program. */
   event(event: LiveEvent): void;
   /**
-   * Whether the program can be reached. `connected` after a `disconnected` means that events were
-   * lost in between.
+   * Whether the program can be reached. `connected` means that events are told from now on, the
+   * first time too; what happened before it was not.
    */
   connection(state: "connected" | "disconnected"): void;
 }

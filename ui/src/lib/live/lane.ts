@@ -1,6 +1,4 @@
-import type { LiveEvent } from "$lib/rpc/bindings/LiveEvent";
-
-type Changed = Extract<LiveEvent, { type: "changed" }>;
+import type { Cause } from "./stale";
 
 /** The shortest time between two refreshes of one command, in milliseconds. */
 const SHORTEST_PAUSE_MS = 150;
@@ -10,16 +8,16 @@ const SHORTEST_PAUSE_MS = 150;
  * least twice the time that it took. The last change is never dropped, so what is shown ends right.
  */
 export class Lane {
-  readonly #refresh: (changes: Changed[]) => Promise<unknown>;
-  #waiting: Changed[] = [];
+  readonly #refresh: (changes: Cause[]) => Promise<unknown>;
+  #waiting: Cause[] = [];
   #isBusy = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(refresh: (changes: Changed[]) => Promise<unknown>) {
+  constructor(refresh: (changes: Cause[]) => Promise<unknown>) {
     this.#refresh = refresh;
   }
 
-  push(change: Changed): void {
+  push(change: Cause): void {
     this.#waiting.push(change);
     if (!this.#isBusy) void this.#run();
   }

@@ -2,7 +2,7 @@
  * Live events become answers: what an event carries is put into the cache, what it only names is
  * asked again. The one place where a live event meets the cache.
  */
-import type { QueryClient } from "@tanstack/svelte-query";
+import type { Query, QueryClient } from "@tanstack/svelte-query";
 
 import type { Host } from "$lib/host";
 import type { Job } from "$lib/rpc/bindings/Job";
@@ -10,11 +10,9 @@ import type { LiveEvent } from "$lib/rpc/bindings/LiveEvent";
 import type { StoreStatus } from "$lib/rpc/bindings/StoreStatus";
 
 import { Lane } from "./lane";
-import { isStale } from "./stale";
+import { isStale, type Cause } from "./stale";
 
-type Changed = Extract<LiveEvent, { type: "changed" }>;
-
-const EVERYTHING: Changed = {
+const EVERYTHING: Cause = {
   type: "changed",
   experiments: true,
   runs_in: [],
@@ -37,15 +35,17 @@ export class Live {
 
   /** Listens to the host until the function that comes back is called. */
   start(host: Host): () => void {
+    // Unlike `isConnected` not optimistic: what happens before the host listens is never told.
+    let isTold = false;
     const stop = host.listen({
       event: (event) => {
         this.apply(event);
       },
       connection: (state) => {
-        const wasConnected = this.isConnected;
-        this.isConnected = state === "connected";
-        // Events were lost meanwhile, so every answer may be old.
-        if (!wasConnected && this.isConnected) void this.#client.invalidateQueries();
+        const wasTold = isTold;
+        isTold = state === "connected";
+        this.isConnected = isTold;
+        if (isTold && !wasTold) this.apply({ type: "resync" });
       },
     });
     return () => {
@@ -65,6 +65,7 @@ export class Live {
   apply(event: LiveEvent): void {
     switch (event.type) {
       case "changed":
+      case "resync":
         this.#refresh(event);
         break;
       case "store": {
@@ -88,7 +89,7 @@ export class Live {
   }
 
   /** Each command refreshes in a lane of its own, so that a slow one does not hold up the others. */
-  #refresh(change: Changed): void {
+  #refresh(change: Cause): void {
     const commands = new Set<string>();
     for (const query of this.#client.getQueryCache().getAll()) {
       if (isStale(query.queryKey, change)) commands.add(String(query.queryKey[0]));
@@ -96,17 +97,32 @@ export class Live {
     for (const command of commands) {
       let lane = this.#lanes.get(command);
       if (lane === undefined) {
-        lane = new Lane((changes) =>
-          this.#client.invalidateQueries({
-            predicate: (query) =>
-              query.queryKey[0] === command &&
-              changes.some((change) => isStale(query.queryKey, change)),
-          }),
-        );
+        lane = new Lane((changes) => this.#askAgain(command, changes));
         this.#lanes.set(command, lane);
       }
       lane.push(change);
     }
+  }
+
+  /** What is shown of one command is asked again now, the rest when it is shown. */
+  async #askAgain(command: string, changes: Cause[]): Promise<void> {
+    const path = this.#storePath();
+    const old = this.#client.getQueryCache().findAll({
+      queryKey: [command],
+      predicate: (query) => changes.some((change) => isStale(query.queryKey, change)),
+    });
+    await Promise.all(
+      old.map(async (query) => {
+        await firstAnswer(query);
+        await this.#client.invalidateQueries({ queryKey: query.queryKey, exact: true });
+      }),
+    );
+    // Among the lost events was the one that another store was opened.
+    if (command === "store.status" && this.#storePath() !== path) this.#forget();
+  }
+
+  #storePath(): string | undefined {
+    return this.#client.getQueryData<StoreStatus | null>(["store.status"])?.path;
   }
 
   /** Another store is open: no old answer may be shown for a moment. */
@@ -117,6 +133,15 @@ export class Live {
     });
     void this.#client.resetQueries({ predicate: (query) => isOfTheData(query.queryKey) });
   }
+}
+
+/**
+ * Waits for a question that is asked for the first time: it is not asked anew while it is under way,
+ * and what it answers may be of before the change.
+ */
+async function firstAnswer(query: Query): Promise<void> {
+  if (query.state.data !== undefined || query.state.fetchStatus === "idle") return;
+  await query.promise?.catch(() => undefined);
 }
 
 function withJob(jobs: Job[] | undefined, job: Job): Job[] {

@@ -173,6 +173,106 @@ describe("live events", () => {
     expect(shown.ask).toHaveBeenCalledTimes(2);
   });
 
+  it("that were lost make every answer old, and what is shown is asked for again", async () => {
+    const { client, host } = setUp();
+    const keys: unknown[][] = [
+      ["app.info"],
+      ["store.status"],
+      ["settings.get"],
+      ["jobs.list"],
+      ["experiments.list"],
+      ["runs.page", { experimentIds: ["1"] }, {}],
+      ["runs.columns", { experimentIds: ["1"] }],
+      ["run.get", { runId: "r1" }],
+      ["series.get", { runId: "r1" }, {}],
+      ["artifacts.list", { runId: "r1" }, ""],
+      ["artifact.preview", { runId: "r1" }, "model.txt"],
+      ["models.list"],
+      ["model.get", "churn"],
+    ];
+    const shown = keys.map((key) => show(client, key));
+    client.setQueryData(["run.get", { runId: "out of sight" }], {});
+    await vi.advanceTimersByTimeAsync(0);
+    host.emit({ type: "resync" });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(shown.map(({ ask }) => ask.mock.calls.length)).toEqual(keys.map(() => 2));
+    const hidden = client.getQueryState(["run.get", { runId: "out of sight" }]);
+    expect(hidden?.isInvalidated).toBe(true);
+  });
+
+  it("that are lost again and again ask at once and once more", async () => {
+    const { client, host } = setUp();
+    const shown = show(client, ["experiments.list"]);
+    await vi.advanceTimersByTimeAsync(0);
+    for (let loss = 0; loss < 20; loss += 1) {
+      host.emit({ type: "resync" });
+      await vi.advanceTimersByTimeAsync(1);
+    }
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(shown.ask).toHaveBeenCalledTimes(3);
+  });
+
+  it("that were lost forget another store when the status line tells of it", async () => {
+    const { client, host } = setUp();
+    let status = STATUS;
+    const ask = () => Promise.resolve(status);
+    new QueryObserver(client, { queryKey: ["store.status"], queryFn: ask }).subscribe(() => {
+      // Only shown.
+    });
+    await vi.advanceTimersByTimeAsync(0);
+    client.setQueryData(["models.list"], []);
+    host.emit({ type: "resync" });
+    await vi.advanceTimersByTimeAsync(500);
+    expect(client.getQueryData(["models.list"])).toEqual([]);
+    status = { ...STATUS, path: "/work/other" };
+    host.emit({ type: "resync" });
+    await vi.advanceTimersByTimeAsync(0);
+    expect(client.getQueryData(["models.list"])).toBeUndefined();
+  });
+
+  it("between the first answers and the first listening are made up for", async () => {
+    const client = newQueryClient();
+    let runs = ["r1"];
+    const observer = new QueryObserver(client, {
+      queryKey: ["runs.page", { experimentIds: ["1"] }, {}],
+      queryFn: () => Promise.resolve(runs),
+    });
+    observer.subscribe(() => undefined);
+    await vi.advanceTimersByTimeAsync(0);
+    runs = ["r1", "r2"];
+    expect(observer.getCurrentResult().data).toEqual(["r1"]);
+    new Live(client).start(new MemoryHost());
+    await vi.advanceTimersByTimeAsync(0);
+    expect(observer.getCurrentResult().data).toEqual(["r1", "r2"]);
+  });
+
+  it("during a first question ask it again once it is answered", async () => {
+    const { client, host } = setUp();
+    let answerFirst: (runs: string[]) => void = () => undefined;
+    const first = new Promise<string[]>((resolve) => (answerFirst = resolve));
+    const answers = [first, Promise.resolve(["r1", "r2"])];
+    const observer = new QueryObserver(client, {
+      queryKey: ["runs.page", { experimentIds: ["1"] }, {}],
+      queryFn: () => answers.shift() ?? Promise.reject(new Error("asked too often")),
+    });
+    observer.subscribe(() => undefined);
+    await vi.advanceTimersByTimeAsync(0);
+    host.emit({ ...NOTHING, runs_in: ["1"] });
+    await vi.advanceTimersByTimeAsync(0);
+    answerFirst(["r1"]);
+    await vi.advanceTimersByTimeAsync(0);
+    expect(observer.getCurrentResult().data).toEqual(["r1", "r2"]);
+  });
+
+  it("are not taken for lost when the host says twice that it is connected", async () => {
+    const { client, host } = setUp();
+    const shown = show(client, ["experiments.list"]);
+    await vi.advanceTimersByTimeAsync(0);
+    host.connection("connected");
+    await vi.advanceTimersByTimeAsync(500);
+    expect(shown.ask).toHaveBeenCalledTimes(1);
+  });
+
   it("reach nobody after the end", () => {
     const { client, host, stop } = setUp();
     stop();

@@ -1,15 +1,17 @@
 import type { LiveEvent } from "$lib/rpc/bindings/LiveEvent";
 
-type Changed = Extract<LiveEvent, { type: "changed" }>;
+/** What makes answers old: a change of the store's data, or events that were lost. */
+export type Cause = Extract<LiveEvent, { type: "changed" | "resync" }>;
 
 /** Answers that no change of the store's data makes old. */
 const NOT_OF_THE_DATA = new Set(["app.info", "settings.get", "store.status", "jobs.list"]);
 
 /**
- * Whether the answer kept under `key` is old after `change`. Keys are those of `rpc/queries`: the
- * command's name, then what it was asked about.
+ * Whether the answer kept under `key` is old after `change`; after lost events every answer is.
+ * Keys are those of `rpc/queries`: the command's name, then what it was asked about.
  */
-export function isStale(key: readonly unknown[], change: Changed): boolean {
+export function isStale(key: readonly unknown[], change: Cause): boolean {
+  if (change.type === "resync") return true;
   const command = key[0];
   if (typeof command !== "string" || NOT_OF_THE_DATA.has(command)) return false;
   if (change.everything) return true;
@@ -40,7 +42,7 @@ export function isStale(key: readonly unknown[], change: Changed): boolean {
 
 function hasChanged(
   about: unknown,
-  change: Changed,
+  change: Extract<Cause, { type: "changed" }>,
   ...what: ("facts" | "metrics" | "artifacts")[]
 ): boolean {
   const runId = property(about, "runId");

@@ -136,6 +136,15 @@ describe("chart of a metric", () => {
     expect(await screen.findByText("step 7")).toBeTruthy();
   });
 
+  it("catches up when events were lost", async () => {
+    const logged: [number, WireNumber][] = [[0, 1]];
+    const { host } = open(program(logged));
+    await screen.findByText("step 0");
+    logged.push([7, 2]);
+    host.emit({ type: "resync" });
+    expect(await screen.findByText("step 7")).toBeTruthy();
+  });
+
   it("says each point while the keys walk over them", async () => {
     open(
       program([
