@@ -88,9 +88,11 @@ export function unusedTrees() {
 
 function masked(tree) {
   const lines = tree
+    // The title as it was when the page was entered, spoken once; its name may not be known then.
+    .replaceAll(/^- text: .* · Cairn\n?/gm, "")
     .replaceAll(/\b[0-9a-f]{32}\b/g, "<id>")
     .replaceAll(/127\.0\.0\.1:\d+/g, "127.0.0.1:<port>")
     .replaceAll(/disk [\d.]+ [kMGTP]?B free/g, "disk <size> free")
     .replaceAll(/\/[^\s"]*cairn-interface-\w+/g, "<folder>");
-  return `${lines}\n`;
+  return `${lines.trimEnd()}\n`;
 }
