@@ -21,7 +21,7 @@ const NOTHING: Changed = {
 };
 
 const STATUS: StoreStatus = {
-  path: "/work/churn",
+  path: "/home/ada/churn",
   display_path: "~/churn",
   revision: "1",
   mlflow_release: "3.0",
@@ -131,7 +131,7 @@ describe("live events", () => {
     const shown = show(client, ["experiments.list"]);
     await vi.advanceTimersByTimeAsync(0);
     expect(shown.ask).toHaveBeenCalledTimes(1);
-    host.emit({ type: "store", status: { ...STATUS, path: "/work/other" } });
+    host.emit({ type: "store", status: { ...STATUS, path: "/home/ada/other" } });
     expect(client.getQueryData(["models.list"])).toBeUndefined();
     expect(client.getQueryData(["app.info"])).toBeDefined();
     await vi.advanceTimersByTimeAsync(0);
@@ -224,7 +224,7 @@ describe("live events", () => {
     host.emit({ type: "resync" });
     await vi.advanceTimersByTimeAsync(500);
     expect(client.getQueryData(["models.list"])).toEqual([]);
-    status = { ...STATUS, path: "/work/other" };
+    status = { ...STATUS, path: "/home/ada/other" };
     host.emit({ type: "resync" });
     await vi.advanceTimersByTimeAsync(0);
     expect(client.getQueryData(["models.list"])).toBeUndefined();

@@ -138,9 +138,9 @@ describe("opening a store in a browser", () => {
     await userEvent.type(field, "/bad{Enter}");
     expect(await screen.findByText("/bad is not a store")).toBeTruthy();
     await userEvent.clear(field);
-    await userEvent.type(field, "/work/churn{Enter}");
+    await userEvent.type(field, "/home/ada/churn{Enter}");
     await vi.waitFor(() => expect(goto).toHaveBeenCalledWith("/"));
-    expect(client.getQueryData(["store.status"])).toMatchObject({ path: "/work/churn" });
+    expect(client.getQueryData(["store.status"])).toMatchObject({ path: "/home/ada/churn" });
   });
 });
 
