@@ -25,7 +25,7 @@ test("the overview shows parameters, latest metrics, datasets, models and where 
     params: { lr: "0.003", note: "two\nlines" },
     tags: {
       "mlflow.note.content": "Trained on **all** rows.",
-      "mlflow.source.name": "/work/churn/train.py",
+      "mlflow.source.name": "/home/ada/churn/train.py",
       "mlflow.source.git.commit": "0123456789abcdef0123456789abcdef01234567",
       "mlflow.parentRunId": parent.run_id,
       team: "blue",

@@ -208,7 +208,7 @@ test("markup in names, parameters, tags, descriptions and files is shown as text
     params: { markup: evil },
     tags: {
       markup: evil,
-      "mlflow.source.name": `/work/${evil}.py`,
+      "mlflow.source.name": `/home/ada/${evil}.py`,
       "mlflow.note.content": `${evil}\n\n[link](javascript:globalThis.planted=1) ![x](http://127.0.0.1:9/x.png)`,
     },
   });

@@ -11,7 +11,7 @@ async function logThree(client) {
   await client.logRun("calm-otter-12", {
     metrics: { auc: 0.9107, loss: 0.219 },
     params: { lr: "0.01", optimizer: "adam" },
-    tags: { "mlflow.source.name": "/work/churn/train.py", "mlflow.source.type": "LOCAL" },
+    tags: { "mlflow.source.name": "/home/ada/churn/train.py", "mlflow.source.type": "LOCAL" },
     startTime: LONG_AGO,
   });
   await client.logRun("brisk-fox-3", {

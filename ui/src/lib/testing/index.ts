@@ -65,7 +65,7 @@ export function runRow(place: number, more: Partial<RunRow> = {}): RunRow {
     start_time: 1_000_000 - place,
     end_time: 2_000_000,
     user: "ada",
-    source: { name: "/work/train.py", kind: "LOCAL" },
+    source: { name: "/home/ada/train.py", kind: "LOCAL" },
     parent_run_id: null,
     cells: [],
     ...more,
