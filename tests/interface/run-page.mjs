@@ -55,7 +55,7 @@ test("the overview shows parameters, latest metrics, datasets, models and where 
   });
   const { page } = await world.open(server, `/runs/${run.run_id}`);
   await page.getByRole("heading", { name: "full-of-facts", level: 1 }).waitFor();
-  assert.equal(await page.title(), "full-of-facts · Cairn");
+  await until("the title", async () => (await page.title()) === "full-of-facts · Cairn");
   assert.equal(await valueOf(page, "Parameters", "lr"), "0.003");
   assert.equal(await valueOf(page, "Parameters", "note"), "two\nlines");
   assert.equal(await valueOf(page, "Metrics", "auc"), "0.9134");
