@@ -103,6 +103,7 @@ async fn lines_arrive_while_the_process_runs() {
 }
 
 /// A program that ignores SIGTERM, with a grandchild of the same kind and one in a session of its own.
+/// Each says `ready` in one write: all share one pipe, and an unbuffered `print` makes several.
 const STUBBORN: &str = "
 import signal, subprocess, sys, time
 needle, depth = sys.argv[1], int(sys.argv[2])
@@ -110,7 +111,7 @@ signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if depth:
     for session in (False, True):
         subprocess.Popen([sys.executable, '-c', sys.argv[3], needle, str(depth - 1), sys.argv[3]], start_new_session=session)
-print('ready', depth)
+sys.stdout.write(f'ready {depth}\\n')
 time.sleep(600)
 ";
 
