@@ -50,8 +50,17 @@ pub fn run_limited(command: &mut Command, limit_secs: u64) -> Result<()> {
             None => limited.env_remove(key),
         };
     }
-    limited.stdin(Stdio::null());
-    run(&mut limited).with_context(|| format!("with a limit of {limit_secs} s"))
+    println!("  $ {}", line(command));
+    let status = limited
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("{} cannot be started", name(command)))?;
+    match status.code() {
+        Some(0) => Ok(()),
+        // What `timeout` exits with when it had to end the program, gently or not.
+        Some(124 | 137) => bail!("{} was ended after {limit_secs} s", name(command)),
+        _ => bail!("{} ended with {status}", name(command)),
+    }
 }
 
 /// Runs silently and returns what it wrote to stdout; its stderr is part of the error.
