@@ -13,7 +13,8 @@ use crate::workspace::Workspace;
 /// Crates that do not exist yet are listed, so that their first commit already has its place.
 const BELOW: &[(&str, &[&str])] = &[
     ("cairn-core", &[]),
-    ("cairn-store", &["cairn-core"]),
+    ("cairn-faults", &[]),
+    ("cairn-store", &["cairn-core", "cairn-faults"]),
     ("cairn-server", &["cairn-store"]),
     ("cairn-conda", &["cairn-core"]),
     ("cairn-runtime", &["cairn-core", "cairn-conda"]),
