@@ -87,14 +87,8 @@ pub(crate) async fn page(app: &App, args: RunsPageRequest) -> Result<RunsPage, C
         Some(order) => (table_column(&order.column), order.ascending),
         None => (TableColumn::Start, false),
     };
-    let query = TableQuery {
-        experiment_ids,
-        filter_text,
-        filter: parsed,
-        column,
-        ascending,
-        deleted: args.deleted,
-    };
+    let query =
+        TableQuery { experiment_ids, filter: parsed, column, ascending, deleted: args.deleted };
     let mut wanted: Vec<TableColumn> = args.columns.iter().map(table_column).collect();
     wanted.extend([SOURCE_NAME, SOURCE_TYPE, USER, PARENT].map(|tag| TableColumn::Tag(tag.into())));
     let limit = args.limit.min(MAX_ROWS) as usize;

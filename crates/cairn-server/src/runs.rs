@@ -122,7 +122,7 @@ pub(crate) async fn search(call: Call) -> Answer {
         offset: search.offset,
     };
     drop(fields);
-    let found = call.store.read(move |tx| tx.search_runs(&search)).await?;
+    let found = call.store.search_runs(search).await?;
     json(&Listing {
         name: "runs",
         items: found.items.iter().map(RunMessage::whole).collect(),

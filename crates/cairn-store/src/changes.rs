@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use cairn_core::{ExperimentId, RunId};
 use tokio::sync::broadcast;
 
-use crate::run_table::Versions;
+use crate::run_index::Versions;
 
 /// Which facts of a run changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -21,13 +21,16 @@ pub mod runs;
 pub mod metrics;
 pub mod inputs;
 pub mod search_runs;
+mod run_index;
 pub mod run_table;
+pub mod run_keys;
 pub mod logged_models;
 pub mod registry;
 mod sql;
 
 pub use changes::{Change, ChangeSet, RunFacets};
 pub use error::{OpenError, StoreError};
+pub use run_index::IndexSize;
 pub use schema::Shape;
 pub use store::{OpenOptions, Store};
 pub use tx::{ReadTx, WriteTx};

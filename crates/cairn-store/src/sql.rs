@@ -73,8 +73,9 @@ impl Sql {
     /// renders them.
     pub fn compare(&mut self, column: &str, op: Op, value: &Value) -> &mut Self {
         match (op, value) {
-            (Op::ILike, value) => {
-                self.push("LOWER(").push(column).push(") LIKE LOWER(").value(value).push(")")
+            (Op::ILike | Op::NotILike, value) => {
+                let word = if op == Op::ILike { ") LIKE LOWER(" } else { ") NOT LIKE LOWER(" };
+                self.push("LOWER(").push(column).push(word).value(value).push(")")
             }
             (Op::In | Op::NotIn, Value::List(items)) => {
                 // One value however long the list is: SQLite limits how many there may be.
@@ -114,7 +115,10 @@ fn operator(op: Op) -> &'static str {
         Op::Lt => " < ",
         Op::Le => " <= ",
         Op::Like => " LIKE ",
-        Op::ILike | Op::In | Op::NotIn | Op::IsNull | Op::IsNotNull => {
+        Op::NotLike => " NOT LIKE ",
+        Op::Regexp => " REGEXP ",
+        Op::NotRegexp => " NOT REGEXP ",
+        Op::ILike | Op::NotILike | Op::In | Op::NotIn | Op::IsNull | Op::IsNotNull => {
             unreachable!("rendered above")
         }
     }
@@ -126,18 +130,25 @@ pub(crate) fn render_filter<E>(
     filter: &Expr,
     render: &mut impl FnMut(&mut Sql, &Comparison) -> Result<(), E>,
 ) -> Result<(), E> {
-    match filter {
-        Expr::Compare(comparison) => render(sql, comparison),
-        Expr::And(parts) => {
-            sql.push("(");
-            for (index, part) in parts.iter().enumerate() {
-                if index > 0 {
-                    sql.push(" AND ");
-                }
-                render_filter(sql, part, render)?;
-            }
-            sql.push(")");
-            Ok(())
+    let (parts, word) = match filter {
+        Expr::Compare(comparison) => return render(sql, comparison),
+        Expr::Not(part) => {
+            // What is unknown to SQL does not hold, so its opposite does.
+            sql.push("NOT COALESCE(");
+            render_filter(sql, part, render)?;
+            sql.push(", 0)");
+            return Ok(());
         }
+        Expr::And(parts) => (parts, " AND "),
+        Expr::Or(parts) => (parts, " OR "),
+    };
+    sql.push("(");
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            sql.push(word);
+        }
+        render_filter(sql, part, render)?;
     }
+    sql.push(")");
+    Ok(())
 }

@@ -17,7 +17,8 @@ use crate::{
     artifacts::ArtifactTree,
     changes::ChangeFeed,
     readers::{ReadTarget, Readers, prepare},
-    run_table::RunTables,
+    run_index::{IndexSize, RunIndex, RunList, RunQuery, Stamp},
+    run_keys::KnownKeys,
     schema,
     tx::random_hex,
     writer::{Answer, FileState, Request, Writer},
@@ -57,7 +58,8 @@ struct Inner {
     writer: Option<Writer>,
     writer_thread: Mutex<Option<thread::JoinHandle<()>>>,
     artifacts: ArtifactTree,
-    run_tables: RunTables,
+    run_index: RunIndex,
+    known_keys: KnownKeys,
 }
 
 impl fmt::Debug for Store {
@@ -94,14 +96,15 @@ impl Store {
         let is_read_only = state.read().expect("just made").read_only.is_some();
         let connection = if is_read_only { target.open() } else { open_for_writing(&database) }
             .map_err(|error| OpenError::from_sqlite(database.clone(), error))?;
-        let run_tables = RunTables::default();
-        let feed = ChangeFeed::new(run_tables.versions.clone());
+        let run_index = RunIndex::default();
+        let feed = ChangeFeed::new(run_index.versions.clone());
         let (writer, thread) = Writer::start(connection, dir.clone(), state.clone(), feed.clone())
             .map_err(|source| OpenError::Io { path: dir.clone(), action: "opened", source })?;
         let artifacts = ArtifactTree::new(dir.clone());
         let inner = Inner {
             readers: Readers::new(target, state.clone()),
-            run_tables,
+            run_index,
+            known_keys: KnownKeys::default(),
             dir,
             database,
             state,
@@ -143,9 +146,28 @@ impl Store {
         &self.inner.artifacts
     }
 
-    /// The cached orders of runs for tables.
-    pub(crate) fn run_tables(&self) -> &RunTables {
-        &self.inner.run_tables
+    /// Finds runs by the index and hands them to `op` in the same view of the file.
+    pub(crate) fn find_runs<T>(
+        &self,
+        query: &RunQuery<'_>,
+        op: impl Fn(&ReadTx<'_>, &RunList) -> Result<T>,
+    ) -> Result<T> {
+        self.inner.run_index.find(&self.inner.readers, query, op)
+    }
+
+    /// How much memory the index of runs takes now.
+    pub fn index_size(&self) -> IndexSize {
+        self.inner.run_index.size()
+    }
+
+    /// Counts of what changed so far.
+    pub(crate) fn change_stamp(&self) -> Stamp {
+        self.inner.run_index.versions.stamp()
+    }
+
+    /// The keys of runs that were looked up before.
+    pub(crate) fn known_keys(&self) -> &KnownKeys {
+        &self.inner.known_keys
     }
 
     /// Tells of every change from now on.

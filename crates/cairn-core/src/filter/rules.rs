@@ -61,7 +61,9 @@ pub(super) fn operators(entity: Entity, field: &Field) -> (&'static [Op], Operan
             | RunAttribute::Status
             | RunAttribute::ArtifactUri
             | RunAttribute::UserId => (TEXT, Operand::Text),
-            RunAttribute::StartTime | RunAttribute::EndTime => (NUMERIC, Operand::Number),
+            RunAttribute::StartTime | RunAttribute::EndTime | RunAttribute::Duration => {
+                (NUMERIC, Operand::Number)
+            }
         },
         Field::Experiment(attribute) => match attribute {
             ExperimentAttribute::Name => (TEXT, Operand::Text),

@@ -19,6 +19,7 @@ fn clauses(entity: Entity, text: &str) -> Result<Vec<(Field, Op, Value)>, Invali
         match expr {
             Expr::And(parts) => parts.into_iter().for_each(|part| flatten(part, into)),
             Expr::Compare(one) => into.push((one.field, one.op, one.value)),
+            Expr::Or(_) | Expr::Not(_) => panic!("MLflow's language has neither"),
         }
     }
     let mut found = Vec::new();
@@ -91,7 +92,7 @@ fn a_clause_knows_its_place() {
         .iter()
         .map(|part| match part {
             Expr::Compare(one) => &filter[one.span.start..one.span.end],
-            Expr::And(_) => "",
+            Expr::And(_) | Expr::Or(_) | Expr::Not(_) => "",
         })
         .collect();
     assert_eq!(places, ["metrics.a = 1", "params.é IS NOT NULL"]);

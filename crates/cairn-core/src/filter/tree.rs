@@ -19,11 +19,17 @@ pub enum Entity {
 
 /// A condition on one row.
 ///
-/// MLflow knows comparisons joined by `AND` only; a richer dialect adds its own variants here.
+/// MLflow knows comparisons joined by `AND` only; `Or` and `Not` come from Cairn's own dialect
+/// ([`super::parse_extended`]). Two-valued: a comparison holds or does not, and `Not` of one that
+/// does not hold because the row has no such field holds.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Expr {
     /// All of these hold. Never empty, and in the order of the text.
     And(Vec<Expr>),
+    /// At least one of these holds. Never empty, and in the order of the text.
+    Or(Vec<Expr>),
+    /// This does not hold.
+    Not(Box<Expr>),
     /// One comparison.
     Compare(Comparison),
 }
@@ -87,6 +93,9 @@ pub enum RunAttribute {
     StartTime,
     /// Number, milliseconds since 1970.
     EndTime,
+    /// Number, milliseconds from start to end, or until now for a run that has no end. Cairn's own
+    /// dialect only.
+    Duration,
 }
 
 /// The fields of a dataset that a run used.
@@ -169,6 +178,9 @@ pub enum LoggedModelAttribute {
 }
 
 /// A comparison operator, and the kind of [`Value`] that it carries.
+///
+/// In Cairn's own dialect a number may stand against a parameter or a tag: then texts that are
+/// numbers are compared as such, and others do not match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {
     /// `=`: text or number, as the field is.
@@ -188,6 +200,15 @@ pub enum Op {
     Like,
     /// `ILIKE`: as `LIKE`, but upper and lower case are the same.
     ILike,
+    /// `NOT LIKE`: as `LIKE`; a row without the field does not match. Cairn's own dialect only.
+    NotLike,
+    /// `NOT ILIKE`: likewise.
+    NotILike,
+    /// `REGEXP`: a regular expression in the syntax of the crate `regex` that finds something in
+    /// the text; always a valid one. Cairn's own dialect only.
+    Regexp,
+    /// `NOT REGEXP`: likewise; a row without the field does not match.
+    NotRegexp,
     /// `IN`: a list, never empty.
     In,
     /// `NOT IN`: a list, never empty.
@@ -210,6 +231,10 @@ impl Op {
             Self::Le => "<=",
             Self::Like => "LIKE",
             Self::ILike => "ILIKE",
+            Self::NotLike => "NOT LIKE",
+            Self::NotILike => "NOT ILIKE",
+            Self::Regexp => "REGEXP",
+            Self::NotRegexp => "NOT REGEXP",
             Self::In => "IN",
             Self::NotIn => "NOT IN",
             Self::IsNull => "IS NULL",
@@ -228,6 +253,10 @@ impl Op {
             Self::Le,
             Self::Like,
             Self::ILike,
+            Self::NotLike,
+            Self::NotILike,
+            Self::Regexp,
+            Self::NotRegexp,
             Self::In,
             Self::NotIn,
             Self::IsNull,

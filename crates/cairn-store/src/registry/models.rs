@@ -376,7 +376,8 @@ pub(super) fn asks_for_prompts(filter: &Expr) -> bool {
     fn first(filter: &Expr) -> Option<&Comparison> {
         match filter {
             Expr::Compare(comparison) => is_prompt_field(&comparison.field).then_some(comparison),
-            Expr::And(parts) => parts.iter().find_map(first),
+            Expr::And(parts) | Expr::Or(parts) => parts.iter().find_map(first),
+            Expr::Not(_) => None,
         }
     }
     first(filter).is_some_and(|comparison| match (comparison.op, &comparison.value) {

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod opening;
+mod run_index;
 mod run_table;
 mod runs;
 mod writing;

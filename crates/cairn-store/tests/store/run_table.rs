@@ -16,7 +16,6 @@ use crate::Fixture;
 fn query(column: TableColumn, ascending: bool, filter: &str) -> TableQuery {
     TableQuery {
         experiment_ids: vec![ExperimentId(1)],
-        filter_text: filter.to_owned(),
         filter: parse(Entity::Runs, filter).unwrap(),
         column,
         ascending,

@@ -254,7 +254,7 @@ fn search(fixture: &Fixture, filter: &str, order: &[&str]) -> String {
         max_results: 100,
         ..SearchRuns::default()
     };
-    let page = fixture.store.read_blocking(|tx| tx.search_runs(&search)).unwrap();
+    let page = fixture.store.search_runs_blocking(&search).unwrap();
     page.items.iter().map(|run| run.info.run_name.clone()).collect()
 }
 
@@ -308,9 +308,9 @@ fn pages_follow_each_other() {
         max_results: 2,
         ..SearchRuns::default()
     };
-    let first = fixture.store.read_blocking(|tx| tx.search_runs(&search)).unwrap();
+    let first = fixture.store.search_runs_blocking(&search).unwrap();
     assert_eq!((first.items.len(), first.next_offset), (2, Some(2)));
     search.offset = 2;
-    let last = fixture.store.read_blocking(|tx| tx.search_runs(&search)).unwrap();
+    let last = fixture.store.search_runs_blocking(&search).unwrap();
     assert_eq!((last.items.len(), last.next_offset), (1, None));
 }
