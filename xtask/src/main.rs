@@ -36,7 +36,8 @@ cargo xtask <command>
   check [--all]        formatting, lints, crate boundaries, tidiness, generated files
                        (--all lints the window as well, which needs its system packages)
   codegen [--check]    write the TypeScript types of the command list (or say if they are stale)
-  bench [PART …]       measure what Cairn promises: server, table, start
+  bench [PART …]       measure what Cairn promises: tracking, table, start
+                       (tracking takes names of its parts, --write, --quick, --artifact-mb N)
   setup [--tests]      only install what is missing
 ";
 

@@ -1,20 +1,18 @@
 //! `cargo xtask bench`: what Cairn promises to reach, measured on this machine, with a verdict each.
 //!
-//! * `server`: requests a second against stock `mlflow server`, in turns on the same machine, so
-//!   that whatever else the machine does meets both.
+//! * `tracking`: writes, searches, histories, artifacts and starts against stock `mlflow server` and
+//!   against what SQLite and the disk allow. It has parts and switches of its own, so it is asked for
+//!   alone: `cargo xtask bench tracking --help` names them.
 //! * `table`: the first page of the run table of a very large store, in Rust.
 //! * `start`: from process start to a filled run table in the window, and the memory of its process.
 
-mod http;
-mod load;
 mod report;
-mod servers;
 mod start;
 mod table;
+mod tracking;
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
@@ -25,23 +23,17 @@ use crate::test;
 use crate::ui;
 use crate::workspace::Workspace;
 
-use load::{Measured, Series, Workload};
-use report::{Good, Report, number};
-use servers::Server;
+use report::Report;
 
-const PARTS: [&str; 3] = ["server", "table", "start"];
+const PARTS: [&str; 3] = ["tracking", "table", "start"];
 
-/// How many times stock MLflow's rate Cairn must reach.
-const TARGET_RATIO: f64 = 10.0;
-/// Concurrent connections of the two measurements.
-const CONNECTIONS: [usize; 2] = [8, 1];
-/// Each server gets this many slices of each workload, in turns.
-const SLICES: usize = 3;
-const SLICE: Duration = Duration::from_secs(3);
-const WARM_UP: Duration = Duration::from_millis(700);
-
-/// Runs `cargo xtask bench [PART …]`; without a part, all of them.
+/// Runs `cargo xtask bench [PART …]`; without a part, all of them. What stands after `tracking` is
+/// for that part.
 pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    let (arguments, for_tracking) = match arguments.split_first() {
+        Some((first, rest)) if first == "tracking" => (&arguments[..1], rest),
+        _ => (arguments, &[] as &[String]),
+    };
     if let Some(unknown) = arguments.iter().find(|part| !PARTS.contains(&part.as_str())) {
         bail!("`{unknown}` is not measured; there are: {}", PARTS.join(" "));
     }
@@ -51,10 +43,8 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let mut python = PathBuf::new();
     setup::steps_for(workspace, Purpose::Tests, &mut steps)?;
     steps.need("interface build", || ui::build(workspace))?;
-    if wants("server") {
+    if wants("tracking") {
         steps.need("cairn, release build", || run::release(workspace, run::CLI))?;
-    }
-    if wants("server") {
         steps.need("stock MLflow", || {
             let requirements = workspace.root.join("xtask/bench-requirements.txt");
             python = test::python_environment(workspace, "bench", &requirements)?;
@@ -70,11 +60,9 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     fs::create_dir_all(&scratch_parent)?;
     let scratch = tempfile::tempdir_in(&scratch_parent).context("no scratch folder can be made")?;
     let mut report = Report::default();
-    if wants("server") {
-        steps.attempt("measure: server", || {
-            measured("server", &mut report, |report| {
-                compare(workspace, &python, scratch.path(), report)
-            })
+    if wants("tracking") {
+        steps.attempt("measure: tracking", || {
+            tracking::measure(workspace, &python, for_tracking).map(|()| Outcome::Done)
         });
     }
     if wants("table") {
@@ -92,7 +80,9 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         });
     }
     let ended = steps.end();
-    report.end()?;
+    if wants("table") || wants("start") {
+        report.end()?;
+    }
     ended
 }
 
@@ -109,53 +99,4 @@ fn measured(
             Err(error)
         }
     }
-}
-
-fn compare(
-    workspace: &Workspace,
-    python: &std::path::Path,
-    scratch: &std::path::Path,
-    report: &mut Report,
-) -> Result<()> {
-    let cairn = Server::cairn(workspace, &scratch.join("cairn"))?;
-    let mlflow = Server::mlflow(python, &scratch.join("mlflow"))?;
-    println!(
-        "  Cairn (process {}) and stock mlflow server (default settings), in turns",
-        cairn.pid()
-    );
-    for connections in CONNECTIONS {
-        for workload in Workload::ALL {
-            let (ours, theirs) = in_turns(&cairn, &mlflow, workload, connections)?;
-            let plural = if connections == 1 { "" } else { "s" };
-            report.add(
-                format!("{}, {connections} connection{plural}", workload.unit()),
-                ours.rate() / theirs.rate().max(f64::MIN_POSITIVE),
-                "times",
-                Good::AtLeast,
-                TARGET_RATIO,
-                format!("Cairn {}/s, MLflow {}/s", number(ours.rate()), number(theirs.rate())),
-            );
-        }
-    }
-    Ok(())
-}
-
-/// Measures the same workload on both, slice by slice, then checks that what was answered was kept.
-fn in_turns(
-    cairn: &Server,
-    mlflow: &Server,
-    workload: Workload,
-    connections: usize,
-) -> Result<(Measured, Measured)> {
-    let ours = Series::begin(cairn, workload, connections)?;
-    let theirs = Series::begin(mlflow, workload, connections)?;
-    let warm_up = (ours.slice(WARM_UP)?, theirs.slice(WARM_UP)?);
-    let mut sums = (Measured::default(), Measured::default());
-    for _ in 0..SLICES {
-        sums.0 = sums.0.and(ours.slice(SLICE)?);
-        sums.1 = sums.1.and(theirs.slice(SLICE)?);
-    }
-    ours.verify(sums.0.and(warm_up.0).units)?;
-    theirs.verify(sums.1.and(warm_up.1).units)?;
-    Ok(sums)
 }

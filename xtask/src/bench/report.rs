@@ -5,30 +5,17 @@ use std::thread;
 
 use anyhow::{Result, bail};
 
-/// Which side of the target is good.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Good {
-    /// At least the target.
-    AtLeast,
-    /// Below the target.
-    Below,
-}
-
 struct Line {
     what: String,
     detail: String,
     measured: f64,
     unit: &'static str,
-    good: Good,
     target: f64,
 }
 
 impl Line {
     fn passes(&self) -> bool {
-        match self.good {
-            Good::AtLeast => self.measured >= self.target,
-            Good::Below => self.measured < self.target,
-        }
+        self.measured < self.target
     }
 }
 
@@ -40,17 +27,16 @@ pub struct Report {
 }
 
 impl Report {
-    /// Adds a measured value and prints it.
+    /// Adds a measured value, which is to stay below its target, and prints it.
     pub fn add(
         &mut self,
         what: impl Into<String>,
         measured: f64,
         unit: &'static str,
-        good: Good,
         target: f64,
         detail: impl Into<String>,
     ) {
-        let line = Line { what: what.into(), detail: detail.into(), measured, unit, good, target };
+        let line = Line { what: what.into(), detail: detail.into(), measured, unit, target };
         println!("  {}", text(&line));
         self.lines.push(line);
     }
@@ -96,12 +82,8 @@ fn load(text: &str) -> Option<String> {
 
 fn text(line: &Line) -> String {
     let verdict = if line.passes() { "PASS" } else { "FAIL" };
-    let relation = match line.good {
-        Good::AtLeast => "≥",
-        Good::Below => "<",
-    };
     format!(
-        "{verdict}  {:<44} {:>9} {} (target {relation} {} {}){}{}",
+        "{verdict}  {:<44} {:>9} {} (target < {} {}){}{}",
         line.what,
         number(line.measured),
         line.unit,
@@ -126,16 +108,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_target_is_reached_from_its_good_side_only() {
-        let check = |good, measured, expected: bool| {
+    fn a_target_is_reached_below_it_only() {
+        let check = |measured, expected: bool| {
             let mut report = Report::default();
-            report.add("thing", measured, "ms", good, 10.0, "");
+            report.add("thing", measured, "ms", 10.0, "");
             assert_eq!(report.end().is_ok(), expected, "{measured}");
         };
-        check(Good::AtLeast, 10.0, true);
-        check(Good::AtLeast, 9.9, false);
-        check(Good::Below, 9.9, true);
-        check(Good::Below, 10.0, false);
+        check(9.9, true);
+        check(10.0, false);
     }
 
     #[test]

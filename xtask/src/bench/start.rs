@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::report::{Good, Report, number};
+use super::report::{Report, number};
 use super::table;
 use crate::exec;
 use crate::run;
@@ -46,7 +46,6 @@ pub fn measure(workspace: &Workspace, scratch: &Path, report: &mut Report) -> Re
         format!("start to a filled table, {RUNS} runs"),
         median(starts.iter().map(|start| start.filled_ms).collect()),
         "ms",
-        Good::Below,
         TARGET_MS,
         format!("median of {STARTS}; the first took {} ms", number(first)),
     );
@@ -54,7 +53,6 @@ pub fn measure(workspace: &Workspace, scratch: &Path, report: &mut Report) -> Re
         "resident memory of the core process",
         median(starts.iter().map(|start| start.resident_mb).collect()),
         "MB",
-        Good::Below,
         TARGET_MB,
         format!(
             "of it the process's own {} MB; {} MB when each shared page counts by its users",

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::report::{Good, Report, number};
+use super::report::{Report, number};
 use crate::exec;
 use crate::workspace::Workspace;
 
@@ -40,7 +40,6 @@ pub fn measure(workspace: &Workspace, scratch: &Path, report: &mut Report) -> Re
         format!("first page of {} runs", printed.runs),
         printed.first_page_ms,
         "ms",
-        Good::Below,
         TARGET_MS,
         format!(
             "opening {} ms; a page from the middle {}, sorted by a metric {}, filtered {}, the list of columns {}",

@@ -35,6 +35,7 @@ const BELOW: &[(&str, &[&str])] = &[
     ),
     ("cairn-cli", &["cairn-app", "cairn-server"]),
     ("cairn-desktop", &["cairn-app", "cairn-server"]),
+    ("cairn-perf", &["cairn-app"]),
     ("xtask", &[]),
 ];
 

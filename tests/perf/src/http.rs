@@ -23,25 +23,88 @@ pub struct Connection {
     address: String,
     stream: Option<BufReader<TcpStream>>,
     out: Vec<u8>,
+    patience: Duration,
 }
 
 impl Connection {
     /// Prepares a connection; nothing is opened before the first request.
     pub fn new(address: &str) -> Self {
-        Self { address: address.to_owned(), stream: None, out: Vec::new() }
+        Self {
+            address: address.to_owned(),
+            stream: None,
+            out: Vec::new(),
+            patience: Duration::from_mins(1),
+        }
     }
 
     /// Sends a JSON body and waits for the whole answer.
-    pub fn post(&mut self, path: &str, body: &str) -> Result<Response> {
+    pub fn post(&mut self, path: &str, body: &[u8]) -> Result<Response> {
         self.send("POST", path, body)
     }
 
     /// Asks without a body and waits for the whole answer.
     pub fn get(&mut self, path: &str) -> Result<Response> {
-        self.send("GET", path, "")
+        self.send("GET", path, b"")
     }
 
-    fn send(&mut self, method: &str, path: &str, body: &str) -> Result<Response> {
+    /// Puts `block` so many times as the body of one request.
+    pub fn put_blocks(&mut self, path: &str, block: &[u8], count: usize) -> Result<Response> {
+        self.out.clear();
+        write!(
+            self.out,
+            "PUT {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n\r\n",
+            self.address,
+            block.len() * count
+        )?;
+        let mut stream = self.take_stream()?;
+        stream.get_mut().write_all(&self.out)?;
+        for _ in 0..count {
+            stream.get_mut().write_all(block).context("the body could not be sent")?;
+        }
+        let response = read_response(&mut stream)?;
+        if response.is_kept_open {
+            self.stream = Some(stream);
+        }
+        Ok(response)
+    }
+
+    /// Asks, counts the bytes of a 200 answer and forgets them.
+    ///
+    /// Errors: another answer, or one that ends before its announced length.
+    pub fn get_and_count(&mut self, path: &str) -> Result<u64> {
+        self.out.clear();
+        write!(self.out, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.address)?;
+        let mut stream = self.take_stream()?;
+        stream.get_mut().write_all(&self.out)?;
+        let head = read_head(&mut stream)?;
+        if head.status != 200 {
+            bail!("{path} was answered with {}", head.status);
+        }
+        let mut piece = vec![0; 1 << 20];
+        let mut count = 0;
+        if head.is_chunked {
+            loop {
+                let size = read_chunk_size(&mut stream)?;
+                if size == 0 {
+                    while !read_line(&mut stream)?.is_empty() {}
+                    break;
+                }
+                skip(&mut stream, &mut piece, size)?;
+                read_line(&mut stream)?;
+                count += size as u64;
+            }
+        } else {
+            let length = head.length.context("an answer without a length")?;
+            skip(&mut stream, &mut piece, length)?;
+            count = length as u64;
+        }
+        if head.is_kept_open {
+            self.stream = Some(stream);
+        }
+        Ok(count)
+    }
+
+    fn send(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Response> {
         self.out.clear();
         write!(self.out, "{method} {path} HTTP/1.1\r\nHost: {}\r\n", self.address)?;
         if !body.is_empty() {
@@ -51,12 +114,10 @@ impl Connection {
                 body.len()
             )?;
         }
-        write!(self.out, "\r\n{body}")?;
+        self.out.extend_from_slice(b"\r\n");
+        self.out.extend_from_slice(body);
 
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => self.open()?,
-        };
+        let mut stream = self.take_stream()?;
         // One write, so that the request leaves in as few packets as it fits in.
         stream.get_mut().write_all(&self.out).context("the request could not be sent")?;
         let response = read_response(&mut stream)?;
@@ -66,17 +127,37 @@ impl Connection {
         Ok(response)
     }
 
+    /// How long an answer may take; one minute unless this says otherwise. Opens a new connection.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+        self.stream = None;
+    }
+
+    fn take_stream(&mut self) -> Result<BufReader<TcpStream>> {
+        match self.stream.take() {
+            Some(stream) => Ok(stream),
+            None => self.open(),
+        }
+    }
+
     fn open(&self) -> Result<BufReader<TcpStream>> {
         let stream = TcpStream::connect(&self.address)
             .with_context(|| format!("nothing answers at {}", self.address))?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
+        stream.set_read_timeout(Some(self.patience))?;
         Ok(BufReader::new(stream))
     }
 }
 
-/// Reads one answer: by its length, in chunks, or up to the end of the connection.
-fn read_response(stream: &mut impl BufRead) -> Result<Response> {
+/// What stands before the body of an answer.
+struct Head {
+    status: u16,
+    length: Option<usize>,
+    is_chunked: bool,
+    is_kept_open: bool,
+}
+
+fn read_head(stream: &mut impl BufRead) -> Result<Head> {
     let status_line = read_line(stream)?;
     let mut words = status_line.split(' ');
     let version = words.next().unwrap_or_default();
@@ -84,28 +165,30 @@ fn read_response(stream: &mut impl BufRead) -> Result<Response> {
         .next()
         .and_then(|word| word.parse().ok())
         .with_context(|| format!("`{status_line}` is no HTTP answer"))?;
-
-    let mut length: Option<usize> = None;
-    let mut is_chunked = false;
-    let mut is_kept_open = version == "HTTP/1.1";
+    let mut head =
+        Head { status, length: None, is_chunked: false, is_kept_open: version == "HTTP/1.1" };
     loop {
         let line = read_line(stream)?;
         if line.is_empty() {
-            break;
+            return Ok(head);
         }
         let Some((name, value)) = line.split_once(':') else {
             bail!("`{line}` is no header");
         };
         let value = value.trim();
         if name.eq_ignore_ascii_case("content-length") {
-            length = Some(value.parse().with_context(|| format!("length `{value}`"))?);
+            head.length = Some(value.parse().with_context(|| format!("length `{value}`"))?);
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
-            is_chunked = value.eq_ignore_ascii_case("chunked");
+            head.is_chunked = value.eq_ignore_ascii_case("chunked");
         } else if name.eq_ignore_ascii_case("connection") {
-            is_kept_open = !value.eq_ignore_ascii_case("close");
+            head.is_kept_open = !value.eq_ignore_ascii_case("close");
         }
     }
+}
 
+/// Reads one answer: by its length, in chunks, or up to the end of the connection.
+fn read_response(stream: &mut impl BufRead) -> Result<Response> {
+    let Head { status, length, is_chunked, mut is_kept_open } = read_head(stream)?;
     let mut body = Vec::new();
     if is_chunked {
         read_chunks(stream, &mut body)?;
@@ -119,12 +202,18 @@ fn read_response(stream: &mut impl BufRead) -> Result<Response> {
     Ok(Response { status, body, is_kept_open })
 }
 
+fn skip(stream: &mut impl BufRead, piece: &mut [u8], mut left: usize) -> Result<()> {
+    while left > 0 {
+        let size = left.min(piece.len());
+        stream.read_exact(&mut piece[..size]).context("the answer ended early")?;
+        left -= size;
+    }
+    Ok(())
+}
+
 fn read_chunks(stream: &mut impl BufRead, body: &mut Vec<u8>) -> Result<()> {
     loop {
-        let line = read_line(stream)?;
-        let digits = line.split(';').next().unwrap_or_default().trim();
-        let size = usize::from_str_radix(digits, 16)
-            .with_context(|| format!("`{line}` is no chunk size"))?;
+        let size = read_chunk_size(stream)?;
         if size == 0 {
             while !read_line(stream)?.is_empty() {}
             return Ok(());
@@ -134,6 +223,12 @@ fn read_chunks(stream: &mut impl BufRead, body: &mut Vec<u8>) -> Result<()> {
         stream.read_exact(&mut body[start..]).context("a chunk ended early")?;
         read_line(stream)?;
     }
+}
+
+fn read_chunk_size(stream: &mut impl BufRead) -> Result<usize> {
+    let line = read_line(stream)?;
+    let digits = line.split(';').next().unwrap_or_default().trim();
+    usize::from_str_radix(digits, 16).with_context(|| format!("`{line}` is no chunk size"))
 }
 
 fn read_line(stream: &mut impl BufRead) -> Result<String> {
