@@ -145,6 +145,27 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_path_and_segment_are_accepted() {
+        let segment = "s".repeat(ArtifactPath::MAX_SEGMENT_BYTES);
+        assert!(ArtifactPath::parse(&segment).is_ok());
+        assert!(ArtifactPath::parse(&format!("{segment}s")).is_err());
+        // 16 segments of 255 bytes with their slashes, and one more letter.
+        let path = format!("{}a", format!("{segment}/").repeat(16));
+        let longest = &path[1..];
+        assert_eq!(longest.len(), ArtifactPath::MAX_BYTES);
+        assert_eq!(ArtifactPath::parse(longest).unwrap().to_string(), longest);
+        assert!(ArtifactPath::parse(&path).is_err());
+    }
+
+    #[test]
+    fn only_the_empty_path_is_the_root() {
+        assert!(ArtifactPath::parse("").unwrap().is_root());
+        assert!(ArtifactPath::root().is_root());
+        assert!(!ArtifactPath::parse("a").unwrap().is_root());
+        assert_eq!(ArtifactPath::root().as_path(), Path::new("."));
+    }
+
+    #[test]
     fn odd_names_are_ordinary_names() {
         for text in
             ["a?b", "a#b", "a%2fb", "a;b", "ü/模型", ".hidden", "-dash", "CON", "C:\\x", "..."]

@@ -19,7 +19,7 @@ use crate::{
     call::{Answer, Call, done, json},
     download,
     error::{ApiError, ErrorCode},
-    fields::Fields,
+    fields::{Fields, find_run_id},
     wire::Listing,
 };
 
@@ -27,6 +27,8 @@ use crate::{
 const RESERVE_BYTES: u64 = 1 << 30;
 /// The disk is looked at again after this many bytes of one upload.
 const CHECK_EVERY_BYTES: u64 = 4 << 20;
+/// The most bytes that `upload-artifact` takes, as in MLflow.
+const FORM_UPLOAD_BYTES: usize = 10 << 20;
 /// Pieces that may wait for the disk; the client waits when there are more.
 const QUEUED_PIECES: usize = 16;
 
@@ -69,10 +71,7 @@ pub(crate) async fn put(call: RawCall) -> Answer {
     let RawCall { store, path, headers, mut body, .. } = call;
     let outcome = async {
         let path = file_path(&path)?;
-        if let Some(reason) = store.read_only() {
-            let path = store.dir().to_owned();
-            return Err(StoreError::ReadOnly { path, reason }.into());
-        }
+        require_writable(&store)?;
         let declared = body::declared_length(&headers).unwrap_or(0);
         receive(&store, &path, declared, &mut body).await?;
         Ok(path)
@@ -169,6 +168,45 @@ fn disk_full(store: &Store) -> ApiError {
     )
 }
 
+/// `/mlflow/upload-artifact`: writes a small file of a run.
+pub(crate) async fn upload_to_run(call: RawCall) -> Answer {
+    let fields = Fields::from_query(call.query.as_deref().unwrap_or_default());
+    let id = fields.text("run_uuid")?.unwrap_or_default();
+    if id.is_empty() {
+        return Err(ApiError::invalid("Request must specify run_uuid."));
+    }
+    let path = fields.text("path")?.unwrap_or_default();
+    if path.is_empty() {
+        return Err(ApiError::invalid("Request must specify path."));
+    }
+    let (id, path) = (find_run_id(id)?, file_path(path)?);
+    let store = call.store;
+    require_writable(&store)?;
+    let bytes =
+        body::read(&call.headers, call.body, FORM_UPLOAD_BYTES).await.map_err(
+            |error| match error.code {
+                ErrorCode::RequestTooLarge => {
+                    ApiError::invalid("Artifact size is too large. Max size is 10MB.")
+                }
+                _ => error,
+            },
+        )?;
+    if bytes.is_empty() {
+        return Err(ApiError::invalid("Request must specify data."));
+    }
+    let uri = store.read(move |tx| tx.run_info(&id)).await?.artifact_uri;
+    let Location::Tree(root) = store.artifacts().locate(&uri) else {
+        return Err(ApiError::invalid(
+            "The files of this run lie outside the artifact tree that this server writes to. Log \
+             them with MLflow's client, which writes them there itself.",
+        ));
+    };
+    let path = root.join(&path);
+    receive(&store, &path, bytes.len() as u64, &mut Body::from(bytes)).await?;
+    note_change(&store, &path);
+    Ok(Response::new(Body::empty()))
+}
+
 /// Sends a file.
 pub(crate) async fn get(call: RawCall) -> Answer {
     if call.path.is_empty() {
@@ -197,9 +235,7 @@ pub(crate) async fn list(call: RawCall) -> Answer {
 pub(crate) async fn delete(call: RawCall) -> Answer {
     let path = file_path(&call.path)?;
     let store = call.store;
-    if let Some(reason) = store.read_only() {
-        return Err(StoreError::ReadOnly { path: store.dir().to_owned(), reason }.into());
-    }
+    require_writable(&store)?;
     blocking(move || {
         store.artifacts().delete(&path)?;
         note_change(&store, &path);
@@ -246,8 +282,16 @@ pub(crate) async fn get_of_run(call: RawCall) -> Answer {
     download::send(store, location, path, &call.headers).await
 }
 
+/// Refuses what would write into a store that is open for reading only.
+fn require_writable(store: &Store) -> Result<(), ApiError> {
+    match store.read_only() {
+        None => Ok(()),
+        Some(reason) => Err(StoreError::ReadOnly { path: store.dir().to_owned(), reason }.into()),
+    }
+}
+
 /// The path of a file; the root is none.
-fn file_path(text: &str) -> Result<ArtifactPath, ApiError> {
+pub(crate) fn file_path(text: &str) -> Result<ArtifactPath, ApiError> {
     let path = ArtifactPath::parse(text)?;
     if path.is_root() { Err(ApiError::invalid("Invalid path")) } else { Ok(path) }
 }
@@ -284,12 +328,29 @@ fn change_of(path: &ArtifactPath) -> Option<Change> {
     (kind == "artifacts").then_some(Change::Run(experiment, run, RunFacets::ARTIFACTS))
 }
 
-/// The answer to routes that stock MLflow has for artifacts in clouds.
-pub(crate) fn no_cloud() -> ApiError {
-    ApiError::new(
+/// `/mlflow-artifacts/mpu/…` and `/mlflow-artifacts/presigned/…`: for artifacts in clouds only.
+pub(crate) async fn no_parts(call: RawCall) -> Answer {
+    file_path(&call.path)?;
+    Err(ApiError::new(
         ErrorCode::NotImplemented,
         "Multipart upload is not supported for the current artifact repository",
-    )
+    ))
+}
+
+/// `/mlflow/artifacts/presigned-…-url`: URLs of a cloud, which files in this store have not.
+pub(crate) async fn no_presigned_url(call: Call) -> Answer {
+    let fields = call.fields()?;
+    file_path(fields.required_text("path")?)?;
+    let given = ["run_id", "model_id"].map(|name| fields.text(name));
+    let [run_id, model_id] = given;
+    let is_given = |text: Option<&str>| text.is_some_and(|text| !text.is_empty());
+    if is_given(run_id?) == is_given(model_id?) {
+        return Err(ApiError::invalid("Exactly one of run_id and model_id must be provided."));
+    }
+    Err(ApiError::invalid(
+        "Presigned URLs are not supported: the files of this store are on this computer and are \
+         served by this server.",
+    ))
 }
 
 #[cfg(test)]

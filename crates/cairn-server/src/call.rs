@@ -5,8 +5,9 @@ use bytes::Bytes;
 use cairn_store::Store;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use serde::Serialize;
+use serde_json::Value;
 
-use crate::{body, error::ApiError, fields::Fields};
+use crate::{body, error::ApiError, fields::Fields, query};
 
 /// What a handler answers.
 pub(crate) type Answer = Result<Response, ApiError>;
@@ -67,6 +68,28 @@ impl Call {
         match &self.source {
             Source::Query(query) => Ok(Fields::from_query(query)),
             Source::Body(bytes) => Fields::from_body(bytes),
+        }
+    }
+
+    /// The request as one JSON object; in a query string, `variables` holds JSON.
+    pub(crate) fn value(&self) -> Result<Value, ApiError> {
+        let no_json =
+            |error| ApiError::invalid(format!("Bad Request. The body is no valid JSON: {error}."));
+        let value = match &self.source {
+            Source::Body(bytes) => serde_json::from_slice(bytes).map_err(no_json)?,
+            Source::Query(query) => query::pairs(query)
+                .map(|(name, value)| {
+                    let value = match &*name {
+                        "variables" => serde_json::from_str(&value).map_err(no_json)?,
+                        _ => Value::String(value.into_owned()),
+                    };
+                    Ok((name.into_owned(), value))
+                })
+                .collect::<Result<_, ApiError>>()?,
+        };
+        match value {
+            Value::Object(_) => Ok(value),
+            _ => Err(ApiError::invalid("Bad Request. The body must be a JSON object.")),
         }
     }
 }

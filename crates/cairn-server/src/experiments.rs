@@ -12,9 +12,13 @@ use crate::{
     fields::Fields,
     page,
     search::Search,
-    wire::{ExperimentMessage, Listing, One},
+    wire::{DatasetSummaryMessage, ExperimentMessage, Listing, One},
 };
 
+/// The most experiments whose datasets one request asks for.
+const MAX_DATASET_EXPERIMENTS: usize = 20;
+/// The most datasets of an answer.
+const MAX_DATASETS: usize = 1_000;
 /// The most experiments of one page.
 const MAX_PAGE: i64 = 50_000;
 
@@ -122,4 +126,29 @@ pub(crate) async fn delete_tag(call: Call) -> Answer {
     let key = fields.required_text("key")?.to_owned();
     call.store.write(move |tx| tx.delete_experiment_tag(id, &key)).await?;
     done()
+}
+
+/// `search-datasets`: which datasets the runs of some experiments read.
+pub(crate) async fn search_datasets(call: Call) -> Answer {
+    let fields = call.fields()?;
+    let experiments = fields.experiment_ids("experiment_ids")?;
+    if experiments.is_empty() {
+        return Err(ApiError::invalid(
+            "SearchDatasets request must specify at least one experiment_id.",
+        ));
+    }
+    if experiments.len() > MAX_DATASET_EXPERIMENTS {
+        return Err(ApiError::invalid(format!(
+            "SearchDatasets request cannot specify more than {MAX_DATASET_EXPERIMENTS} \
+             experiment_ids. Received {} experiment_ids.",
+            experiments.len()
+        )));
+    }
+    drop(fields);
+    let found = call.store.read(move |tx| tx.dataset_summaries(&experiments, MAX_DATASETS)).await?;
+    json(&Listing {
+        name: "dataset_summaries",
+        items: found.iter().map(DatasetSummaryMessage::from).collect(),
+        next_page_token: None,
+    })
 }

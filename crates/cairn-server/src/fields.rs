@@ -338,8 +338,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Parses a run's id; what can be none is answered like a run that does not exist.
-fn find_run_id(text: &str) -> Result<RunId, ApiError> {
+/// The run that a text names; what can be none is answered like a run that does not exist.
+pub(crate) fn find_run_id(text: &str) -> Result<RunId, ApiError> {
     text.parse().map_err(|_| {
         ApiError::not_found(format!("Run with id={} not found", Json::Text(text.into())))
     })

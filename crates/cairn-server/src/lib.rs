@@ -29,6 +29,7 @@ mod download;
 mod logged_models;
 mod registered_models;
 mod model_versions;
+mod graphql;
 mod status;
 
 pub use error::{ApiError, ErrorCode};

@@ -11,9 +11,10 @@ use cairn_store::logged_models::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    artifacts,
+    artifacts::{self, RawCall},
     call::{Answer, Call, done, json},
-    error::ApiError,
+    download,
+    error::{ApiError, ErrorCode},
     experiments::read_tags,
     fields::Fields,
     runs::read_params,
@@ -164,6 +165,27 @@ pub(crate) async fn list_artifacts(call: Call) -> Answer {
     let path = artifacts::folder_path(call.fields()?.text("artifact_directory_path")?)?;
     let uri = call.store.read(move |tx| tx.logged_model(&id, false)).await?.artifact_location;
     artifacts::list_below(call.store, uri, path).await
+}
+
+/// `…/artifacts/files`: a file of a model.
+pub(crate) async fn get_artifact(call: RawCall) -> Answer {
+    let id: LoggedModelId = call
+        .path
+        .parse()
+        .map_err(|_| ApiError::not_found("There is no logged model with this ID."))?;
+    let fields = Fields::from_query(call.query.as_deref().unwrap_or_default());
+    let path =
+        fields.text("artifact_file_path")?.filter(|text| !text.is_empty()).ok_or_else(|| {
+            ApiError::new(
+                ErrorCode::BadRequest,
+                "Request must include the \"artifact_file_path\" query parameter.",
+            )
+        })?;
+    let path = artifacts::file_path(path)?;
+    let store = call.store;
+    let uri = store.read(move |tx| tx.logged_model(&id, false)).await?.artifact_location;
+    let location = store.artifacts().locate(&uri);
+    download::send(store, location, path, &call.headers).await
 }
 
 /// A place in a search: the search itself, and the offset. The page token holds all of it, and is

@@ -1,13 +1,15 @@
 //! `/mlflow/metrics/…`
 
-use cairn_core::{MetricPoint, RunId};
+use std::ops::RangeInclusive;
+
+use cairn_core::{Invalid, MetricPoint, RunId};
+use cairn_store::ReadTx;
 
 use crate::{
     call::{Answer, Call, json},
     error::ApiError,
-    fields::Fields,
     page,
-    search::max_results,
+    search::{max_results, page_size},
     wire::{Listing, MetricMessage, One},
 };
 
@@ -39,7 +41,7 @@ pub(crate) async fn get_history(call: Call) -> Answer {
 /// The histories of one metric in several runs, one after the other.
 pub(crate) async fn get_history_bulk(call: Call) -> Answer {
     let fields = call.fields()?;
-    let ids = read_run_ids(&fields, "run_id")?;
+    let ids = run_ids(&fields.texts("run_id")?, "run_id")?;
     let key = fields.required_text("metric_key")?.to_owned();
     let limit = max_results(&fields, MAX_BULK, MAX_BULK)?;
     drop(fields);
@@ -65,45 +67,79 @@ pub(crate) async fn get_history_bulk(call: Call) -> Answer {
 /// The histories of one metric in several runs, each thinned evenly, by step.
 pub(crate) async fn get_history_bulk_interval(call: Call) -> Answer {
     let fields = call.fields()?;
-    let ids = read_run_ids(&fields, "run_ids")?;
-    let key = fields.required_text("metric_key")?.to_owned();
-    let limit = max_results(&fields, MAX_INTERVAL, MAX_INTERVAL)?;
-    let steps = match (fields.int("start_step")?, fields.int("end_step")?) {
-        (None, None) => i64::MIN..=i64::MAX,
-        (Some(start), Some(end)) if start <= end => start..=end,
-        (Some(start), Some(end)) => {
-            return Err(ApiError::invalid(format!(
-                "end_step must be greater than start_step. Found start_step={start} and \
-                 end_step={end}."
-            )));
-        }
-        _ => {
-            return Err(ApiError::invalid(
-                "If either start step or end step are specified, both must be specified.",
-            ));
-        }
-    };
+    let interval = Interval::new(
+        &fields.texts("run_ids")?,
+        fields.required_text("metric_key")?,
+        (fields.int("start_step")?, fields.int("end_step")?),
+        fields.int("max_results")?,
+    )?;
     drop(fields);
-    let found = call
-        .store
-        .read(move |tx| {
-            ids.into_iter()
-                .map(|id| {
-                    let mut history = tx.metric_history(&id, &key, None, 0)?.items;
-                    history.retain(|point| steps.contains(&point.step));
-                    history.sort_by_key(|point| (point.step, point.timestamp));
-                    Ok((id, thin(history, limit)))
-                })
-                .collect::<cairn_store::Result<Vec<_>>>()
-        })
-        .await?;
+    let found = call.store.read(move |tx| sampled(tx, &interval)).await?;
     answer_mixed(&found)
 }
 
-fn read_run_ids(fields: &Fields<'_>, name: &str) -> Result<Vec<RunId>, ApiError> {
-    let ids = fields.texts(name)?;
+/// Which values of a metric are asked for, in which runs.
+#[derive(Debug)]
+pub(crate) struct Interval {
+    runs: Vec<RunId>,
+    key: String,
+    steps: RangeInclusive<i64>,
+    /// The most values of each run.
+    limit: usize,
+}
+
+impl Interval {
+    /// Checks a request: one run at least, both steps or neither, the most values of each run.
+    pub(crate) fn new(
+        runs: &[&str],
+        key: &str,
+        steps: (Option<i64>, Option<i64>),
+        limit: Option<i64>,
+    ) -> Result<Self, ApiError> {
+        let steps = match steps {
+            (None, None) => i64::MIN..=i64::MAX,
+            (Some(start), Some(end)) if start <= end => start..=end,
+            (Some(start), Some(end)) => {
+                return Err(ApiError::invalid(format!(
+                    "end_step must be greater than start_step. Found start_step={start} and \
+                     end_step={end}."
+                )));
+            }
+            _ => {
+                return Err(ApiError::invalid(
+                    "If either start step or end step are specified, both must be specified.",
+                ));
+            }
+        };
+        Ok(Self {
+            runs: run_ids(runs, "run_ids")?,
+            key: key.to_owned(),
+            steps,
+            limit: page_size(limit, MAX_INTERVAL, MAX_INTERVAL)?,
+        })
+    }
+}
+
+/// The values of each run in an interval, thinned evenly, by step.
+pub(crate) fn sampled(
+    tx: &ReadTx<'_>,
+    interval: &Interval,
+) -> cairn_store::Result<Vec<(RunId, Vec<MetricPoint>)>> {
+    interval
+        .runs
+        .iter()
+        .map(|id| {
+            let mut history = tx.metric_history(id, &interval.key, None, 0)?.items;
+            history.retain(|point| interval.steps.contains(&point.step));
+            history.sort_by_key(|point| (point.step, point.timestamp));
+            Ok((id.clone(), thin(history, interval.limit)))
+        })
+        .collect()
+}
+
+fn run_ids(ids: &[&str], name: &str) -> Result<Vec<RunId>, ApiError> {
     if ids.is_empty() {
-        return Err(fields.missing(name));
+        return Err(Invalid::missing(name).into());
     }
     if ids.len() > MAX_RUNS {
         return Err(ApiError::invalid(format!(
@@ -111,7 +147,7 @@ fn read_run_ids(fields: &Fields<'_>, name: &str) -> Result<Vec<RunId>, ApiError>
             ids.len()
         )));
     }
-    ids.into_iter().map(|text| Ok(text.parse()?)).collect()
+    ids.iter().map(|text| Ok(text.parse()?)).collect()
 }
 
 /// Keeps at most `limit` rows at even distances, the first and the last always.

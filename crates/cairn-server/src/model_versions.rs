@@ -4,8 +4,10 @@ use cairn_core::filter::Entity;
 use cairn_store::registry::{NewModelVersion, SearchModelVersions, Stage, parse_version};
 
 use crate::{
+    artifacts::{RawCall, file_path},
     call::{Answer, Call, done, json},
-    error::ApiError,
+    download,
+    error::{ApiError, ErrorCode},
     experiments::{read_tag, read_tags},
     fields::Fields,
     page,
@@ -48,6 +50,27 @@ pub(crate) async fn get(call: Call) -> Answer {
     let number = read_version(&fields)?;
     let version = call.store.read(move |tx| tx.model_version(&name, number)).await?;
     json(&One("model_version", ModelVersionMessage::from(&version)))
+}
+
+/// `/model-versions/get-artifact`: a file of a version, from the first place that has it.
+pub(crate) async fn get_artifact(call: RawCall) -> Answer {
+    let fields = Fields::from_query(call.query.as_deref().unwrap_or_default());
+    let name = fields.required_text("name")?.to_owned();
+    let number = read_version(&fields)?;
+    let path = file_path(fields.required_text("path")?)?;
+    let store = call.store;
+    let mut places = store.read(move |tx| tx.model_version_places(&name, number)).await?;
+    let last = places.pop().expect("there is at least one");
+    for place in places {
+        let location = store.artifacts().locate(&place.uri);
+        let path = place.below.join(&path);
+        match download::send(store.clone(), location, path, &call.headers).await {
+            Err(error) if error.code == ErrorCode::ResourceDoesNotExist => {}
+            answer => return answer,
+        }
+    }
+    let location = store.artifacts().locate(&last.uri);
+    download::send(store, location, last.below.join(&path), &call.headers).await
 }
 
 pub(crate) async fn update(call: Call) -> Answer {

@@ -8,17 +8,22 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::{MethodFilter, MethodRouter, on},
 };
-use http::Method;
+use http::{HeaderMap, HeaderName, Method};
 
 use crate::{
     artifacts::{self, RawCall},
     body::{BATCH_LIMIT, JSON_LIMIT},
     call::{Answer, Call},
     error::{ApiError, ErrorCode},
-    experiments, logged_models, metrics, model_versions, registered_models, runs,
+    experiments,
+    graphql::{self, GRAPHQL_LIMIT},
+    logged_models, metrics, model_versions, registered_models, runs,
     server::Shared,
     status,
 };
+
+/// Which workspace a client means; only sent by those that were told one.
+const WORKSPACE: HeaderName = HeaderName::from_static("x-mlflow-workspace");
 
 type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
@@ -31,6 +36,8 @@ pub enum Place {
     AjaxV2,
     /// `/api/3.0` and `/ajax-api/3.0`.
     V3,
+    /// `/ajax-api/3.0` only.
+    AjaxV3,
     /// No prefix.
     Root,
 }
@@ -42,6 +49,7 @@ impl Place {
             Self::V2 => &["/api/2.0", "/ajax-api/2.0"],
             Self::AjaxV2 => &["/ajax-api/2.0"],
             Self::V3 => &["/api/3.0", "/ajax-api/3.0"],
+            Self::AjaxV3 => &["/ajax-api/3.0"],
             Self::Root => &[""],
         }
     }
@@ -135,6 +143,10 @@ pub const ROUTES: &[Route] = &[
     client(POST, "/mlflow/experiments/restore", json!(experiments::restore)),
     client(POST, "/mlflow/experiments/set-experiment-tag", json!(experiments::set_tag)),
     client(POST, "/mlflow/experiments/delete-experiment-tag", json!(experiments::delete_tag)),
+    at(
+        Place::AjaxV2,
+        others(POST, "/mlflow/experiments/search-datasets", json!(experiments::search_datasets)),
+    ),
     client(POST, "/mlflow/runs/create", json!(runs::create)),
     client(GET, "/mlflow/runs/get", json!(runs::get)),
     client(POST, "/mlflow/runs/update", json!(runs::update)),
@@ -149,6 +161,7 @@ pub const ROUTES: &[Route] = &[
     // A dataset's profile alone may have 16 million characters.
     client(POST, "/mlflow/runs/log-inputs", json!(runs::log_inputs, BATCH_LIMIT)),
     client(POST, "/mlflow/runs/outputs", json!(runs::log_outputs)),
+    others(POST, "/mlflow/runs/log-model", json!(runs::log_model)),
     client(GET, "/mlflow/metrics/get-history", json!(metrics::get_history)),
     at(
         Place::AjaxV2,
@@ -164,8 +177,27 @@ pub const ROUTES: &[Route] = &[
     client(GET, "/mlflow-artifacts/artifacts/{*path}", raw!(artifacts::get)),
     client(PUT, "/mlflow-artifacts/artifacts/{*path}", raw!(artifacts::put)),
     others(DELETE, "/mlflow-artifacts/artifacts/{*path}", raw!(artifacts::delete)),
+    others(POST, "/mlflow-artifacts/mpu/create/{*path}", raw!(artifacts::no_parts)),
+    others(POST, "/mlflow-artifacts/mpu/complete/{*path}", raw!(artifacts::no_parts)),
+    others(POST, "/mlflow-artifacts/mpu/abort/{*path}", raw!(artifacts::no_parts)),
+    others(GET, "/mlflow-artifacts/presigned/{*path}", raw!(artifacts::no_parts)),
+    others(POST, "/mlflow/artifacts/presigned-upload-url", json!(artifacts::no_presigned_url)),
+    others(POST, "/mlflow/artifacts/presigned-download-url", json!(artifacts::no_presigned_url)),
     others(GET, "/mlflow/artifacts/list", json!(artifacts::list_of_run)),
+    at(Place::AjaxV2, others(POST, "/mlflow/upload-artifact", raw!(artifacts::upload_to_run))),
     at(Place::Root, others(GET, "/get-artifact", raw!(artifacts::get_of_run))),
+    at(
+        Place::Root,
+        others(GET, "/model-versions/get-artifact", raw!(model_versions::get_artifact)),
+    ),
+    at(
+        Place::AjaxV2,
+        others(
+            GET,
+            "/mlflow/logged-models/{model_id}/artifacts/files",
+            raw!(logged_models::get_artifact),
+        ),
+    ),
     client(POST, "/mlflow/logged-models", json!(logged_models::create)),
     client(POST, "/mlflow/logged-models/search", json!(logged_models::search)),
     client(GET, "/mlflow/logged-models/{model_id}", json!(logged_models::get)),
@@ -214,6 +246,10 @@ pub const ROUTES: &[Route] = &[
     client(POST, "/mlflow/model-versions/set-tag", json!(model_versions::set_tag)),
     client(DELETE, "/mlflow/model-versions/delete-tag", json!(model_versions::delete_tag)),
     at(Place::V3, client(GET, "/mlflow/server-info", Handler::Fixed(status::server_info))),
+    at(Place::AjaxV3, others(GET, "/mlflow/ui-telemetry", Handler::Fixed(status::telemetry))),
+    at(Place::AjaxV3, others(POST, "/mlflow/ui-telemetry", Handler::Fixed(status::telemetry))),
+    at(Place::Root, others(GET, "/graphql", json!(graphql::answer, GRAPHQL_LIMIT))),
+    at(Place::Root, others(POST, "/graphql", json!(graphql::answer, GRAPHQL_LIMIT))),
     at(Place::Root, client(GET, "/health", Handler::Fixed(status::health))),
     at(Place::Root, client(GET, "/version", Handler::Fixed(status::version))),
 ];
@@ -280,6 +316,7 @@ fn endpoint(route: &'static Route) -> MethodRouter<Arc<Shared>> {
 
 async fn answer(route: &Route, shared: &Shared, request: Request) -> Answer {
     let (mut parts, body) = request.into_parts();
+    require_default_workspace(&parts.headers)?;
     let path = if route.path.contains('{') { path_values(&mut parts).await? } else { Vec::new() };
     match route.handler {
         Handler::Fixed(handler) => Ok(handler()),
@@ -300,6 +337,17 @@ async fn answer(route: &Route, shared: &Shared, request: Request) -> Answer {
     }
 }
 
+/// Refuses a request for another workspace: it must not land in the only one there is.
+fn require_default_workspace(headers: &HeaderMap) -> Result<(), ApiError> {
+    match headers.get(WORKSPACE) {
+        Some(name) if name.as_bytes() != b"default" => Err(ApiError::new(
+            ErrorCode::NotImplemented,
+            "Cairn has no workspaces but 'default'. Unset MLFLOW_WORKSPACE.",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// The variable parts of the path, in order, percent-decoded once.
 async fn path_values(parts: &mut http::request::Parts) -> Result<Vec<String>, ApiError> {
     let values = RawPathParams::from_request_parts(parts, &())
@@ -315,11 +363,6 @@ fn unknown(path: &str) -> ApiError {
         .flat_map(|place| place.prefixes())
         .find_map(|prefix| path.strip_prefix(prefix));
     if let Some(below) = below {
-        if below.starts_with("/mlflow-artifacts/mpu/")
-            || below.starts_with("/mlflow-artifacts/presigned/")
-        {
-            return artifacts::no_cloud();
-        }
         let area = below.strip_prefix("/mlflow/").and_then(|rest| rest.split('/').next());
         if area.is_some_and(|area| NOT_HERE.contains(&area)) {
             return ApiError::new(
@@ -341,11 +384,9 @@ mod tests {
         for (path, code) in [
             ("/api/3.0/mlflow/traces/search", ErrorCode::NotImplemented),
             ("/ajax-api/2.0/mlflow/gateway-proxy", ErrorCode::NotImplemented),
-            ("/api/2.0/mlflow-artifacts/mpu/create/x", ErrorCode::NotImplemented),
             ("/api/2.0/mlflow/nothing", ErrorCode::EndpointNotFound),
             ("/api/2.0/preview/mlflow/runs/get", ErrorCode::EndpointNotFound),
             ("/", ErrorCode::EndpointNotFound),
-            ("/graphql", ErrorCode::EndpointNotFound),
         ] {
             assert_eq!(unknown(path).code, code, "{path}");
         }

@@ -8,6 +8,8 @@ use cairn_store::{
     search_runs::SearchRuns,
 };
 
+use serde_json::{Map, Value};
+
 use crate::{
     call::{Answer, Call, done, json},
     error::ApiError,
@@ -19,9 +21,9 @@ use crate::{
 };
 
 /// Runs of one page when the request does not say.
-const DEFAULT_PAGE: i64 = 1_000;
+pub(crate) const DEFAULT_PAGE: i64 = 1_000;
 /// The most runs of one page.
-const MAX_PAGE: i64 = 50_000;
+pub(crate) const MAX_PAGE: i64 = 50_000;
 
 pub(crate) async fn create(call: Call) -> Answer {
     let fields = call.fields()?;
@@ -166,6 +168,39 @@ pub(crate) async fn log_outputs(call: Call) -> Answer {
         .collect::<Result<Vec<_>, ApiError>>()?;
     drop(fields);
     call.store.write(move |tx| tx.log_outputs(&id, &models)).await?;
+    done()
+}
+
+/// `log-model`: what clients before MLflow 3 note of a model that they saved.
+pub(crate) async fn log_model(call: Call) -> Answer {
+    let fields = call.fields()?;
+    let id = fields.run_id_only()?;
+    let text = fields.required_text("model_json")?;
+    let mut model: Map<String, Value> = serde_json::from_str(text).map_err(|error| {
+        ApiError::invalid(format!("Malformed model info: it is no JSON object: {error}."))
+    })?;
+    let missing: Vec<&str> = ["artifact_path", "flavors", "utc_time_created", "run_id"]
+        .into_iter()
+        .filter(|name| !model.contains_key(*name))
+        .collect();
+    if !missing.is_empty() {
+        return Err(ApiError::invalid(format!(
+            "Model json is missing mandatory fields: {}",
+            missing.join(", ")
+        )));
+    }
+    // As MLflow does, the history keeps what a model is, not how it was configured.
+    model.retain(|name, _| {
+        ["run_id", "utc_time_created", "artifact_path", "model_uuid", "flavors"]
+            .contains(&name.as_str())
+    });
+    let Some(Value::Object(flavors)) = model.get_mut("flavors") else {
+        return Err(ApiError::invalid("Malformed model info: 'flavors' is no JSON object."));
+    };
+    for flavor in flavors.values_mut().filter_map(Value::as_object_mut) {
+        flavor.remove("config");
+    }
+    call.store.write(move |tx| tx.record_model(&id, model.clone())).await?;
     done()
 }
 

@@ -45,7 +45,12 @@ pub(crate) fn max_results(
     default: i64,
     limit: i64,
 ) -> Result<usize, ApiError> {
-    let given = fields.int("max_results")?.unwrap_or(default);
+    page_size(fields.int("max_results")?, default, limit)
+}
+
+/// Checks a page size: `default` when absent, otherwise from 1 to `limit`.
+pub(crate) fn page_size(given: Option<i64>, default: i64, limit: i64) -> Result<usize, ApiError> {
+    let given = given.unwrap_or(default);
     if given < 1 {
         return Err(ApiError::invalid(format!(
             "Invalid value {given} for parameter 'max_results' supplied: It must be a positive \

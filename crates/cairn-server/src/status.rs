@@ -23,6 +23,19 @@ pub(crate) fn version() -> Response {
     response
 }
 
+/// What MLflow's pages ask before they report how they are used: nothing is collected.
+pub(crate) fn telemetry() -> Response {
+    #[derive(Serialize)]
+    #[expect(clippy::struct_field_names, reason = "MLflow's names")]
+    struct Telemetry {
+        disable_ui_events: [(); 0],
+        disable_ui_telemetry: bool,
+        ui_rollout_percentage: u8,
+    }
+    json(&Telemetry { disable_ui_events: [], disable_ui_telemetry: true, ui_rollout_percentage: 0 })
+        .unwrap_or_else(axum::response::IntoResponse::into_response)
+}
+
 #[derive(Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "MLflow's message is a list of flags")]
 struct ServerInfo {

@@ -6,7 +6,7 @@
 use cairn_core::{LifecycleStage, MetricPoint};
 use cairn_store::{
     experiments::{Experiment, Tag},
-    inputs::{DatasetInput, RunInputs, RunOutputs},
+    inputs::{DatasetInput, DatasetSummary, RunInputs, RunOutputs},
     runs::{Param, Run, RunInfo},
 };
 use serde::{Serialize, Serializer, ser::SerializeStruct as _};
@@ -148,6 +148,26 @@ struct DatasetMessage<'a> {
     schema: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+pub(crate) struct DatasetSummaryMessage<'a> {
+    experiment_id: String,
+    name: &'a str,
+    digest: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<&'a str>,
+}
+
+impl<'a> From<&'a DatasetSummary> for DatasetSummaryMessage<'a> {
+    fn from(summary: &'a DatasetSummary) -> Self {
+        Self {
+            experiment_id: summary.experiment_id.to_string(),
+            name: &summary.name,
+            digest: &summary.digest,
+            context: summary.context.as_deref(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]

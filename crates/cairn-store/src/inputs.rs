@@ -1,10 +1,11 @@
 //! What runs read and made: datasets and logged models.
 
-use cairn_core::{Invalid, LoggedModelId, RunId, limits};
+use cairn_core::{ExperimentId, Invalid, LoggedModelId, RunId, limits};
 use rusqlite::{OptionalExtension as _, params};
 
 use crate::{
-    Change, ReadTx, Result, RunFacets, StoreError, WriteTx, experiments::Tag, tx::random_bytes,
+    Change, ReadTx, Result, RunFacets, StoreError, WriteTx, experiments::Tag, sql::Sql,
+    tx::random_bytes,
 };
 
 /// A dataset, named by experiment, name and digest.
@@ -58,7 +59,52 @@ pub struct RunOutputs {
     pub models: Vec<ModelOutput>,
 }
 
+/// A dataset that runs of an experiment read, and what for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetSummary {
+    /// The experiment.
+    pub experiment_id: ExperimentId,
+    /// The name of the dataset.
+    pub name: String,
+    /// Its digest.
+    pub digest: String,
+    /// The tag `mlflow.data.context` of the reading.
+    pub context: Option<String>,
+}
+
 impl ReadTx<'_> {
+    /// The datasets that runs of some experiments read, each with each of its contexts once, by
+    /// name, at most `limit`; none in files that have no tables for it.
+    pub fn dataset_summaries(
+        &self,
+        experiments: &[ExperimentId],
+        limit: usize,
+    ) -> Result<Vec<DatasetSummary>> {
+        if !self.shape.has_inputs {
+            return Ok(Vec::new());
+        }
+        let mut sql = Sql::default();
+        sql.push(
+            "SELECT DISTINCT d.experiment_id, d.name, d.digest, t.value FROM datasets AS d \
+             JOIN inputs AS i ON i.source_id = d.dataset_uuid AND i.source_type = 'DATASET' \
+             LEFT JOIN input_tags AS t ON t.input_uuid = i.input_uuid \
+             AND t.name = 'mlflow.data.context' WHERE d.experiment_id IN ",
+        );
+        sql.bind_list(experiments.iter().map(|id| id.0));
+        sql.push(" ORDER BY d.experiment_id, d.name, d.digest, t.value LIMIT ");
+        sql.bind(limit as i64);
+        let mut statement = self.connection.prepare_cached(&sql.text)?;
+        let rows = statement.query_map(sql.params(), |row| {
+            Ok(DatasetSummary {
+                experiment_id: ExperimentId(row.get(0)?),
+                name: row.get(1)?,
+                digest: row.get(2)?,
+                context: row.get(3)?,
+            })
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     /// What a run read; empty in files that have no tables for it.
     pub fn run_inputs(&self, id: &RunId) -> Result<RunInputs> {
         if !self.shape.has_inputs {
@@ -217,7 +263,7 @@ impl WriteTx<'_> {
     }
 
     /// The id of a dataset, made if the experiment has none with this name and digest.
-    fn dataset(&self, experiment: cairn_core::ExperimentId, dataset: &Dataset) -> Result<String> {
+    fn dataset(&self, experiment: ExperimentId, dataset: &Dataset) -> Result<String> {
         let known = self
             .connection
             .prepare_cached(

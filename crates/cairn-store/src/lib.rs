@@ -24,6 +24,7 @@ pub mod search_runs;
 mod run_index;
 pub mod run_table;
 pub mod run_keys;
+mod model_history;
 pub mod logged_models;
 pub mod registry;
 mod sql;

@@ -353,7 +353,8 @@ impl WriteTx<'_> {
         Ok(ExperimentId(experiment_id))
     }
 
-    fn put_tag(&self, id: &RunId, key: &str, value: &str) -> Result<()> {
+    /// Writes a tag's row as it is.
+    pub(crate) fn put_tag(&self, id: &RunId, key: &str, value: &str) -> Result<()> {
         let updated = self
             .connection
             .prepare_cached("UPDATE tags SET value = ?2 WHERE key = ?1 AND run_uuid = ?3")?

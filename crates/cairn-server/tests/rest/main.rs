@@ -3,8 +3,10 @@
 
 mod artifacts;
 mod bad_input;
+mod graphql;
 mod guard_table;
 mod limits;
+mod pages;
 mod recorded;
 mod sockets;
 mod support;

@@ -9,6 +9,7 @@
 //! leave them out, as MLflow's do.
 
 mod aliases;
+mod files;
 mod models;
 mod source;
 mod versions;
@@ -20,6 +21,7 @@ use rusqlite::types::Value;
 
 use crate::{ReadTx, Result, experiments::Tag};
 
+pub use files::FilePlace;
 pub use models::{NewRegisteredModel, RegisteredModelSummary, SearchRegisteredModels};
 pub use versions::{ModelVersionRef, NewModelVersion, SearchModelVersions};
 

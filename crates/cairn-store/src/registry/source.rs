@@ -17,8 +17,8 @@ const HOST_ADDRESSED: [&str; 9] =
 /// What a model version is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ModelSource {
-    /// `runs:/<run>/…`: files of a run.
-    Run(RunId),
+    /// `runs:/<run>/…`: files of a run, and the path below its folder.
+    Run(RunId, ArtifactPath),
     /// `models:/m-…`: a logged model.
     LoggedModel(LoggedModelId),
     /// `models:/<name>/…` or `models:/<name>@…`: another version.
@@ -125,8 +125,10 @@ impl ModelSource {
         match scheme {
             "runs" => {
                 let path = rooted(rest).ok_or(Refusal::NotOwned)?;
-                let run = path.as_str().split('/').next().unwrap_or_default();
-                run.parse().map(Self::Run).map_err(|_| Refusal::NotOwned)
+                let (run, below) = path.as_str().split_once('/').unwrap_or((path.as_str(), ""));
+                let run = run.parse().map_err(|_| Refusal::NotOwned)?;
+                let below = ArtifactPath::parse(below).map_err(|_| Refusal::NotOwned)?;
+                Ok(Self::Run(run, below))
             }
             "models" => model(rest).ok_or(Refusal::NotThisModel),
             "mlflow-artifacts" if rest.starts_with("//") => Err(Refusal::NotOwned),
@@ -248,8 +250,10 @@ mod tests {
     #[test]
     fn each_kind_of_source_is_told_apart() {
         let registered = |name: &str, selector| ModelSource::Registered(name.to_owned(), selector);
-        check("runs:/ab12/model", ModelSource::Run("ab12".parse().unwrap()));
-        check("runs:/ab12/a/b c/", ModelSource::Run("ab12".parse().unwrap()));
+        let run = |below: &str| ModelSource::Run("ab12".parse().unwrap(), path(below));
+        check("runs:/ab12", run(""));
+        check("runs:/ab12/model", run("model"));
+        check("runs:/ab12/a/b c/", run("a/b c"));
         check("models:/m-1f", ModelSource::LoggedModel("m-1f".parse().unwrap()));
         check("models:/my model/12", registered("my model", Selector::Version(12)));
         check("models:/m/latest", registered("m", Selector::Latest));

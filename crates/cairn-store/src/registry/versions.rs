@@ -458,8 +458,8 @@ impl WriteTx<'_> {
                 lineage.storage_location = location;
             }
             ModelSource::LoggedModel(_) => return Err(refused(Refusal::NotThisModel)),
-            ModelSource::Run(id) if model.is_none() && run_id == Some(id.as_str()) => {}
-            ModelSource::Run(_) => return Err(refused(Refusal::NotOwned)),
+            ModelSource::Run(id, _) if model.is_none() && run_id == Some(id.as_str()) => {}
+            ModelSource::Run(..) => return Err(refused(Refusal::NotOwned)),
             ModelSource::Tree(_) | ModelSource::Local(_) => {
                 let location = match (model, run_id) {
                     (Some(id), _) => self.logged_model_origin(id).map(|(location, _)| location),
