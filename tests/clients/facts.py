@@ -1,6 +1,6 @@
 """Everything that MLflow knows about a store, as JSON that can be compared.
 
-Runs with every release of MLflow from 2.22 on, so that two releases, or a server and a file, can be
+Runs with every release of MLflow from 1.30 on, so that two releases, or a server and a file, can be
 asked the same: python facts.py <tracking URI> <output file>
 """
 
@@ -17,19 +17,21 @@ def number(value):
     return "NaN" if math.isnan(value) else value
 
 
-def all_pages(search, **options):
-    found, token = [], None
+def all_pages(search, *arguments, **options):
+    """Everything that a search finds. Some searches of old releases have no pages."""
+    found, page = [], search(*arguments, **options)
     while True:
-        page = search(page_token=token, **options)
         found.extend(page)
-        token = page.token
+        token = getattr(page, "token", None)
         if not token:
             return found
+        page = search(*arguments, page_token=token, **options)
 
 
 def run_facts(client, run):
     history = {key: client.get_metric_history(run.info.run_id, key) for key in run.data.metrics}
-    inputs = run.inputs.dataset_inputs if run.inputs else []
+    inputs = getattr(run, "inputs", None)
+    inputs = inputs.dataset_inputs if inputs else []
     return {
         "name": run.info.run_name,
         "experiment_id": run.info.experiment_id,
@@ -71,7 +73,7 @@ def version_facts(version):
         "source": version.source,
         "status": version.status,
         "tags": dict(version.tags),
-        "aliases": sorted(version.aliases),
+        "aliases": sorted(getattr(version, "aliases", [])),
         "times": [version.creation_timestamp, version.last_updated_timestamp],
     }
 
@@ -98,7 +100,8 @@ def collect(client):
     ids = [found.experiment_id for found in experiments]
     runs = all_pages(client.search_runs, experiment_ids=ids, run_view_type=ViewType.ALL)
     models = all_pages(client.search_registered_models)
-    versions = all_pages(client.search_model_versions)
+    # By name, since old releases ask for a filter.
+    versions = [version for model in models for version in all_pages(client.search_model_versions, f"name = '{model.name}'")]
     facts = {
         "experiments": {
             found.experiment_id: {
@@ -115,7 +118,7 @@ def collect(client):
             model.name: {
                 "description": model.description or "",
                 "tags": dict(model.tags),
-                "aliases": {alias: int(version) for alias, version in model.aliases.items()},
+                "aliases": {alias: int(version) for alias, version in getattr(model, "aliases", {}).items()},
                 "times": [model.creation_timestamp, model.last_updated_timestamp],
             }
             for model in (client.get_registered_model(model.name) for model in models)
@@ -131,10 +134,14 @@ def collect(client):
     return facts
 
 
+def dump(client, output):
+    with open(output, "w", encoding="utf-8") as file:
+        json.dump(collect(client), file, indent=1, sort_keys=True)
+
+
 def main():
     uri, output = sys.argv[1:]
-    with open(output, "w", encoding="utf-8") as file:
-        json.dump(collect(MlflowClient(uri, uri)), file, indent=1, sort_keys=True)
+    dump(MlflowClient(uri, uri), output)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Stock MLflow in processes and environments of its own."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -12,15 +13,34 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
+# The newest of each minor release of MLflow 3 that can be installed.
+RELEASES_OF_3 = [
+    "3.0.1", "3.1.4", "3.2.0", "3.3.2", "3.4.0", "3.5.1", "3.6.0", "3.7.0", "3.8.1", "3.9.0", "3.10.1", "3.11.1", "3.12.0",
+    "3.13.0", "3.14.0", "3.15.2", "3.16.1", "3.17.2",
+]  # fmt: skip
+
 # The smallest set with which MLflow opens a database by itself. SQLAlchemy 2.1 came after all of
 # these releases but the last, and the older ones do not start with it.
 DATABASE_REQUIREMENTS = ["sqlalchemy<2.1", "alembic"]
+# They use a part of setuptools that was removed.
+OLD_REQUIREMENTS = ["alembic", "setuptools<81"]
+REQUIREMENTS = {"1.30.1": ["sqlalchemy<2", *OLD_REQUIREMENTS], "2.9.2": ["sqlalchemy<2.1", *OLD_REQUIREMENTS]}
+# What `mlflow server` needs beyond that; `mlflow` itself is installed without the rest of its list, which is a
+# gigabyte of libraries for training.
+SERVER_REQUIREMENTS = ["flask", "flask-cors", "gunicorn", "graphene"]
+SERVER_RELEASES = {
+    "2.9.2": ["pandas<3", "numpy<2", "pyarrow<15", "querystring-parser"],
+    "2.22.4": ["pandas<3", "numpy<3"],
+    "3.1.4": ["pandas<3"],
+    "3.5.1": ["pandas<3"],
+    "3.10.1": ["pandas<3"],
+}
 
 
 def environment():
     """The variables for a process that has nothing to do with this one's client."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("MLFLOW_", "VIRTUAL_ENV", "PYTHON"))}
-    return {**kept, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**kept, "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 def run(python, script, *arguments, cwd):
@@ -49,19 +69,34 @@ def uv():
     return program
 
 
+def cache_folder():
+    """Where environments are kept between runs."""
+    folder = Path(os.environ.get("CAIRN_TEST_CACHE") or Path(tempfile.gettempdir()) / "cairn-test-cache")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def python_with(release):
-    """The Python of an environment with that release, made once per cache folder."""
-    cache = Path(os.environ.get("CAIRN_TEST_CACHE") or Path(tempfile.gettempdir()) / "cairn-test-cache")
-    requirements = [f"mlflow-skinny=={release}", *DATABASE_REQUIREMENTS]
-    digest = hashlib.sha256(" ".join([sys.version, *requirements]).encode()).hexdigest()[:12]
-    folder = cache / f"mlflow-{release}-{digest}"
+    """The Python of an environment with that release, made once per cache folder.
+
+    Those of `SERVER_RELEASES` can run `mlflow server`.
+    """
+    requirements = [f"mlflow-skinny=={release}", *REQUIREMENTS.get(release, DATABASE_REQUIREMENTS)]
+    installs = [requirements]
+    if release in SERVER_RELEASES:
+        installs = [[*requirements, *SERVER_REQUIREMENTS, *SERVER_RELEASES[release]], ["--no-deps", f"mlflow=={release}"]]
+    digest = hashlib.sha256(" ".join([sys.version, *sum(installs, [])]).encode()).hexdigest()[:12]
+    folder = cache_folder() / f"mlflow-{release}-{digest}"
     python = folder / "bin/python"
     mark = folder / "complete"
-    if not mark.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        make = [uv(), "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(folder)]
-        subprocess.run(make, check=True, timeout=300)
-        install = [uv(), "pip", "install", "--quiet", "--python", str(python), *requirements]
-        subprocess.run(install, check=True, timeout=600)
-        mark.touch()
+    # Several processes may need it at the same time; one makes it.
+    with open(folder.with_suffix(f"{folder.suffix}.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not mark.exists():
+            make = [uv(), "venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(folder)]
+            subprocess.run(make, check=True, timeout=300)
+            for install in installs:
+                command = [uv(), "pip", "install", "--quiet", "--python", str(python), *install]
+                subprocess.run(command, check=True, timeout=600)
+            mark.touch()
     return python

@@ -5,7 +5,6 @@ refuses, Cairn must refuse as well.
 """
 
 import collections
-import os
 import random
 
 import pytest
@@ -19,10 +18,10 @@ from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as Tracking
 
 import filters
 from cairn import Cairn
+from chance import SEED, rounds
 
-SEED = int(os.environ.get("CAIRN_FILTER_SEED", "1"))
 # Of search_runs; each of the other searches has a tenth of it.
-COUNT = int(os.environ.get("CAIRN_FILTERS", "5000"))
+COUNT = rounds(5000)
 VIEWS = {"ACTIVE_ONLY": ViewType.ACTIVE_ONLY, "DELETED_ONLY": ViewType.DELETED_ONLY, "ALL": ViewType.ALL}
 
 

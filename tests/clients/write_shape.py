@@ -1,11 +1,22 @@
-"""Fills a new mlflow.db, with any release of MLflow from 2.22 on: python write_shape.py <database>"""
+"""Fills a new mlflow.db, with any release of MLflow from 1.30 on: python write_shape.py <database> <facts>
+
+What a release does not know yet (datasets, aliases, logged models) is left out. What that release then
+reads from the file goes to the second file, as JSON.
+"""
 
 import math
 import sys
 
 import mlflow
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Metric, Param, RunTag
+
+import facts
+
+try:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+except ImportError:
+    Dataset = None
 
 
 def write(client):
@@ -23,15 +34,17 @@ def write(client):
     metrics += [Metric("late step", 1.0, 9, 1), Metric("late step", 2.0, 5, 7), Metric("back", 3.0, 1, -5)]
     params = [Param("learning rate", "0.1"), Param("a/b", ""), Param("long", "x" * 500)]
     client.log_batch(run_id, metrics, params, [RunTag("multi", "one\ntwo")])
-    dataset = Dataset("wine", "d1g35t", "local", '{"uri": "wine.csv"}', '{"mlflow_colspec": []}', '{"num_rows": 3}')
-    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+    if Dataset:
+        dataset = Dataset("wine", "d1g35t", "local", '{"uri": "wine.csv"}', '{"mlflow_colspec": []}', '{"num_rows": 3}')
+        client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
     client.set_terminated(run_id, "FINISHED", end_time=1_700_000_060_000)
 
     for index in range(3):
         tags = {"mlflow.parentRunId": run_id}
         child = client.create_run(second, run_name=f"child {index}", tags=tags)
         client.log_metric(child.info.run_id, "score", index / 3, timestamp=5, step=index)
-        client.log_inputs(child.info.run_id, [DatasetInput(dataset, [])])
+        if Dataset:
+            client.log_inputs(child.info.run_id, [DatasetInput(dataset, [])])
         client.set_terminated(child.info.run_id, ["FINISHED", "FAILED", "KILLED"][index])
     client.delete_run(child.info.run_id)
     client.create_run(first, run_name="still running")
@@ -39,7 +52,8 @@ def write(client):
     client.create_registered_model("flowers", tags={"kind": "classifier"}, description="about flowers")
     for _ in range(3):
         client.create_model_version("flowers", f"runs:/{run_id}/model", run_id, tags={"checked": "no"}, description="one")
-    client.set_registered_model_alias("flowers", "champion", "2")
+    if hasattr(client, "set_registered_model_alias"):
+        client.set_registered_model_alias("flowers", "champion", "2")
     client.transition_model_version_stage("flowers", "1", "Archived")
     client.delete_model_version("flowers", "3")
     client.create_registered_model("empty")
@@ -54,7 +68,9 @@ def write(client):
 def main():
     uri = f"sqlite:///{sys.argv[1]}"
     mlflow.set_tracking_uri(uri)
-    write(MlflowClient(uri, uri))
+    client = MlflowClient(uri, uri)
+    write(client)
+    facts.dump(client, sys.argv[2])
 
 
 if __name__ == "__main__":
