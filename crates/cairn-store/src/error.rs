@@ -94,8 +94,8 @@ impl OpenError {
                 "Choose an mlflow.db that MLflow 2 or 3 or Cairn made. The file was not touched."
             }
             Self::Corrupt { .. } => {
-                "Restore a backup of the file, or recover it with the sqlite3 program's .recover. \
-                 The file was not touched."
+                "'cairn restore' puts the newest backup in its place and keeps the damaged file beside \
+                 it; the sqlite3 program's .recover may save more. The file was not touched."
             }
             Self::Io { .. } => "Check the permissions of the folder and of the file.",
             Self::DiskFull { .. } => "Free some space, or choose a folder on another disk.",

@@ -16,6 +16,8 @@ pub mod changes;
 pub mod writer;
 pub mod readers;
 pub mod artifacts;
+pub mod backup;
+mod backup_keeper;
 pub mod experiments;
 pub mod runs;
 pub mod metrics;
@@ -29,6 +31,7 @@ pub mod logged_models;
 pub mod registry;
 mod sql;
 
+pub use backup_keeper::{BackupKeeper, KeptBackups, Schedule};
 pub use changes::{Change, ChangeSet, RunFacets};
 pub use error::{OpenError, StoreError};
 pub use run_index::IndexSize;

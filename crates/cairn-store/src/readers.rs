@@ -61,7 +61,8 @@ impl ReadTarget {
         Ok(connection)
     }
 
-    fn uri(&self) -> String {
+    /// The path and how it is opened, as SQLite reads it with `SQLITE_OPEN_URI`.
+    pub fn uri(&self) -> String {
         use std::fmt::Write as _;
         let mut uri = String::from("file:");
         for byte in self.path.as_os_str().as_encoded_bytes() {

@@ -21,14 +21,15 @@ use crate::{
     run_keys::KnownKeys,
     schema,
     tx::random_hex,
-    writer::{Answer, FileState, Request, Writer},
+    writer::{Answer, FileState, Request, Writer, note_damage},
 };
 
 /// The name of MLflow's database in a store.
 pub const DATABASE: &str = "mlflow.db";
 /// The folder of the artifact tree in a store; the one that `mlflow server` uses by default.
 pub const ARTIFACTS: &str = "mlartifacts";
-/// Files up to this size are checked whole when opened, bytes.
+/// Files up to this size are checked whole when opened, bytes. Larger ones are checked after it, in
+/// the background, if they were not closed cleanly.
 const CHECKED_WHOLE: u64 = 32 << 20;
 
 /// Whether a store may be made where there is none.
@@ -57,6 +58,7 @@ struct Inner {
     readers: Readers,
     writer: Option<Writer>,
     writer_thread: Mutex<Option<thread::JoinHandle<()>>>,
+    check: Mutex<Option<WholeCheck>>,
     artifacts: ArtifactTree,
     run_index: RunIndex,
     known_keys: KnownKeys,
@@ -89,6 +91,7 @@ impl Store {
             }
             Err(source) => return Err(OpenError::Io { path: database, action: "read", source }),
         }
+        let was_left_open = was_left_open(&database);
         let (read_only_disk, target) = inspect(&dir, &database)?;
         let shape = check(&target)?;
         let read_only = shape.why_read_only().or(read_only_disk);
@@ -101,6 +104,12 @@ impl Store {
         let (writer, thread) = Writer::start(connection, dir.clone(), state.clone(), feed.clone())
             .map_err(|source| OpenError::Io { path: dir.clone(), action: "opened", source })?;
         let artifacts = ArtifactTree::new(dir.clone());
+        let size = fs::metadata(&database).map_or(0, |metadata| metadata.len());
+        let check = if was_left_open && size > CHECKED_WHOLE {
+            WholeCheck::start(&target, state.clone(), feed.clone())
+        } else {
+            None
+        };
         let inner = Inner {
             readers: Readers::new(target, state.clone()),
             run_index,
@@ -111,6 +120,7 @@ impl Store {
             feed,
             writer: Some(writer),
             writer_thread: Mutex::new(Some(thread)),
+            check: Mutex::new(check),
             artifacts,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -237,6 +247,7 @@ impl Drop for Inner {
         // The writer's connection is to be the last one: only then SQLite moves the log into the
         // file, so that the file alone is the whole database.
         self.readers.close();
+        drop(self.check.lock().ok().and_then(|mut slot| slot.take()));
         drop(self.writer.take());
         let thread = self.writer_thread.lock().ok().and_then(|mut slot| slot.take());
         if let Some(thread) = thread
@@ -380,7 +391,8 @@ fn publish(temporary: &Path, database: &Path) -> io::Result<()> {
     }
 }
 
-fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+/// A file that SQLite keeps beside another: its log, journal or lock file.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
@@ -451,6 +463,49 @@ fn check(target: &ReadTarget) -> Result<Shape, OpenError> {
         }
     }
     Ok(shape)
+}
+
+/// Whether the last program that wrote to the file did not close it: its log or journal is there.
+/// Also when one has it open now.
+fn was_left_open(database: &Path) -> bool {
+    ["-wal", "-journal"].iter().any(|suffix| {
+        fs::metadata(with_suffix(database, suffix)).is_ok_and(|metadata| metadata.len() > 0)
+    })
+}
+
+/// A look through a whole large file, beside its use. Given up when dropped.
+struct WholeCheck {
+    interrupt: rusqlite::InterruptHandle,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl WholeCheck {
+    /// `None` if it cannot be started, which is no reason not to open the store.
+    fn start(target: &ReadTarget, state: Arc<RwLock<FileState>>, feed: ChangeFeed) -> Option<Self> {
+        let connection = target.open().ok()?;
+        let interrupt = connection.get_interrupt_handle();
+        let check = move || {
+            let finding = connection
+                .query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
+                .map_err(StoreError::from);
+            match finding {
+                Ok(finding) if finding != "ok" => note_damage(&state, &feed, &finding),
+                Err(StoreError::Corrupt(finding)) => note_damage(&state, &feed, &finding),
+                _ => {}
+            }
+        };
+        let thread = thread::Builder::new().name("cairn-store-check".into()).spawn(check).ok()?;
+        Some(Self { interrupt, thread: Some(thread) })
+    }
+}
+
+impl Drop for WholeCheck {
+    fn drop(&mut self) {
+        self.interrupt.interrupt();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
 }
 
 fn open_for_writing(database: &Path) -> rusqlite::Result<Connection> {

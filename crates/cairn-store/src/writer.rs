@@ -174,6 +174,7 @@ impl Worker {
         if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
             // All that wait would wait as long again, one after the other.
             let error = StoreError::from(error).at(&self.dir);
+            self.stop_if_damaged(&error);
             (first.fail)(error.clone());
             while let Ok(waiting) = requests.try_recv() {
                 (waiting.fail)(error.clone());
@@ -199,6 +200,7 @@ impl Worker {
                     Ok(answer) => done.push((answer, fail)),
                     Err(error) => {
                         let error = error.at(&self.dir);
+                        self.stop_if_damaged(&error);
                         fail(error.clone());
                         // A full disk or an I/O error ends the whole transaction.
                         if self.connection.is_autocommit() {
@@ -220,8 +222,17 @@ impl Worker {
             }
             Err(error) => {
                 let _ = self.connection.execute_batch("ROLLBACK");
-                fail_all(done, &StoreError::from(error).at(&self.dir));
+                let error = StoreError::from(error).at(&self.dir);
+                self.stop_if_damaged(&error);
+                fail_all(done, &error);
             }
+        }
+    }
+
+    /// Writes no more to a file that SQLite found damaged: each further write could spoil more.
+    fn stop_if_damaged(&self, error: &StoreError) {
+        if let StoreError::Corrupt(finding) = error {
+            note_damage(&self.state, &self.feed, finding);
         }
     }
 
@@ -249,6 +260,22 @@ impl Worker {
                 Err(error)
             }
         }
+    }
+}
+
+/// From now on the store is read only, and says why and what to do.
+pub(crate) fn note_damage(state: &RwLock<FileState>, feed: &ChangeFeed, finding: &str) {
+    let mut state = state.write().expect("no holder of this lock panics");
+    if state.read_only.is_none() {
+        tracing::error!(finding, "the database is damaged; nothing more is written to it");
+        state.read_only = Some(format!(
+            "its database is damaged ({finding}), so Cairn writes no more to it and leaves it as \
+             it is. 'cairn restore' puts the newest backup in its place and keeps this file."
+        ));
+        drop(state);
+        let mut changes = ChangeSet::default();
+        changes.add(Change::Everything);
+        feed.publish(changes);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Each test has a bounded default; `CAIRN_TEST_SCALE` multiplies it (CONTRIBUTING.md).
 
+mod backups;
 mod power_loss;
 mod workload;
 

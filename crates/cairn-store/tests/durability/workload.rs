@@ -47,9 +47,11 @@ impl Kind {
 }
 
 /// A write that was asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Asked {
     pub number: i64,
+    /// Each thread writes one after the other.
+    pub thread: std::thread::ThreadId,
     pub kind: Kind,
     /// When it was answered, by the clock that [`Workload::run`] was given; `None` if it failed.
     pub answered_at: Option<usize>,
@@ -109,7 +111,12 @@ impl Workload {
             Kind::Version => create_version(store, number),
         };
         let answered_at = written.is_ok().then(clock);
-        self.asked.lock().unwrap().push(Asked { number, kind, answered_at });
+        self.asked.lock().unwrap().push(Asked {
+            number,
+            thread: std::thread::current().id(),
+            kind,
+            answered_at,
+        });
     }
 
     /// Makes a run with one tag by statements of the test's own, as a writer would that does not
@@ -126,7 +133,12 @@ impl Workload {
              COMMIT;"
         ));
         let answered_at = written.is_ok().then(clock);
-        self.asked.lock().unwrap().push(Asked { number, kind: Kind::Run, answered_at });
+        self.asked.lock().unwrap().push(Asked {
+            number,
+            thread: std::thread::current().id(),
+            kind: Kind::Run,
+            answered_at,
+        });
     }
 
     /// All that was asked so far.
@@ -245,7 +257,7 @@ fn look(connection: &Connection, asked: &[Asked], now: usize) -> rusqlite::Resul
 }
 
 /// How many rows of each numbered write there are.
-fn parts(connection: &Connection) -> rusqlite::Result<HashMap<i64, usize>> {
+pub fn parts(connection: &Connection) -> rusqlite::Result<HashMap<i64, usize>> {
     let mut found = HashMap::new();
     for sql in [
         "SELECT step FROM metrics",
