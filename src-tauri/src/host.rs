@@ -7,8 +7,13 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use cairn_app::{App, AppOptions, Host, PickKind, app::preferred_port, dto::ServerStatus};
-use cairn_server::{PortChoice, RunningServer, Server};
+use cairn_app::{
+    App, AppOptions, Host, PickKind,
+    app::preferred_port,
+    dto::ServerStatus,
+    token::{ClientAccess, client_access},
+};
+use cairn_server::{AccessRule, PortChoice, RunningServer, Server, Token};
 use cairn_store::Store;
 use tauri::WebviewWindow;
 use tokio::{
@@ -66,7 +71,8 @@ impl Session {
 /// Takes the port, then opens the store on it.
 pub async fn start(session: Arc<Session>, options: AppOptions) {
     let usual = preferred_port(&options);
-    session.port.take(usual).await;
+    let rule = access_rule(client_access(&options, false));
+    session.port.take(usual, rule).await;
     let host = WindowHost {
         port: session.port.clone(),
         window: session.window.clone(),
@@ -92,8 +98,8 @@ struct Port {
 
 impl Port {
     /// Listens on the usual port, or on a free one while that one is taken.
-    async fn take(&self, usual: u16) {
-        let status = match Server::start(None, PortChoice::Prefer(usual)).await {
+    async fn take(&self, usual: u16, rule: AccessRule) {
+        let status = match Server::start_with(None, PortChoice::Prefer(usual), rule).await {
             Ok(server) => {
                 let status = ServerStatus::Listening {
                     tracking_uri: server.tracking_uri(),
@@ -137,6 +143,13 @@ impl Host for WindowHost {
         }
     }
 
+    fn set_access(&self, access: ClientAccess) {
+        let server = self.port.server.lock().expect("no holder of this lock panics");
+        if let Some(server) = server.as_ref() {
+            server.set_access(access_rule(access));
+        }
+    }
+
     fn server_status(&self) -> ServerStatus {
         self.port
             .status
@@ -158,6 +171,17 @@ impl Host for WindowHost {
             let _one_at_a_time = dialog.try_lock().ok()?;
             pick(window?, kind, near).await
         })
+    }
+}
+
+/// What the port is told about who may use it.
+fn access_rule(access: ClientAccess) -> AccessRule {
+    match access {
+        ClientAccess::Everyone => AccessRule::Everyone,
+        ClientAccess::Token(token) => {
+            Token::parse(&token).map_or(AccessRule::Nobody, AccessRule::Token)
+        }
+        ClientAccess::Nobody => AccessRule::Nobody,
     }
 }
 
@@ -196,10 +220,10 @@ mod tests {
     #[tokio::test]
     async fn a_taken_port_is_named_beside_the_one_used_instead() {
         let first = Port::default();
-        first.take(0).await;
+        first.take(0, AccessRule::Everyone).await;
         let usual = first.number().expect("any free port");
         let second = Port::default();
-        second.take(usual).await;
+        second.take(usual, AccessRule::Everyone).await;
         let other = second.number().expect("another port");
         assert_eq!(
             second.status.get(),

@@ -36,13 +36,13 @@ class NotServing(Exception):
 class Cairn:
     """`cairn serve` on a store, from being ready to its end.
 
-    `prefix` is put before the command line, to run it in another namespace.
+    `prefix` is put before the command line, to run it in another namespace; `more` after it.
     """
 
-    def __init__(self, store, port=0, prefix=(), wait=True):
+    def __init__(self, store, port=0, prefix=(), wait=True, more=()):
         self.store = Path(store)
         self.database = self.store / "mlflow.db"
-        argv = [*prefix, program(), "serve", "--store", str(store), "--port", str(port)]
+        argv = [*prefix, program(), "serve", "--store", str(store), "--port", str(port), *more]
         self.process = subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
         )

@@ -17,6 +17,7 @@ use crate::{
     jobs::Jobs,
     live,
     settings::SettingsFile,
+    token::ClientAccess,
 };
 
 /// What a host can do that the application cannot.
@@ -26,6 +27,9 @@ pub trait Host: Send + Sync + 'static {
 
     /// Whether MLflow clients can reach the store, and where.
     fn server_status(&self) -> ServerStatus;
+
+    /// Changes who may use the port for MLflow clients, from the next request on.
+    fn set_access(&self, _access: ClientAccess) {}
 
     /// Whether [`Host::pick`] opens the system's dialog.
     fn has_native_dialogs(&self) -> bool {
@@ -273,6 +277,11 @@ pub fn usual_store(options: &AppOptions) -> PathBuf {
 /// Remembers the port that this user's MLflow clients know, where there is no [`App`].
 pub fn remember_port(options: &AppOptions, port: u16) {
     SettingsFile::load(&options.config_dir).update(|settings| settings.port = Some(port));
+}
+
+/// Whether MLflow clients must send the token, before an [`App`] exists.
+pub(crate) fn wants_token(options: &AppOptions) -> bool {
+    SettingsFile::load(&options.config_dir).settings().requires_token
 }
 
 /// The port that this user's MLflow clients know; `None` before the first start.

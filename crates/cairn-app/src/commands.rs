@@ -14,15 +14,16 @@ use crate::{
     app::{App, PickKind},
     artifacts::{self, ArtifactRef},
     dto::{
-        AppInfo, ArtifactEntry, ArtifactPreview, CommandError, ErrorCode, ExperimentSummary, Job,
-        RegisteredModelDetail, RegisteredModelSummary, RunColumns, RunDetail, RunsPage,
-        RunsPageRequest, Series, SeriesRequest, Settings, StoreStatus, Theme,
+        AppInfo, ArtifactEntry, ArtifactPreview, ClientToken, CommandError, ErrorCode,
+        ExperimentSummary, Job, RegisteredModelDetail, RegisteredModelSummary, RunColumns,
+        RunDetail, RunsPage, RunsPageRequest, Series, SeriesRequest, Settings, StoreStatus, Theme,
     },
     errors, experiments,
     jobs::{self, JobRef},
     models::{self, ModelRef},
     runs::{self, ExperimentIds, RunRef},
     samples,
+    token::{ClientAccess, token, token_file},
 };
 
 /// No arguments.
@@ -35,6 +36,14 @@ pub struct NoArgs {}
 pub struct ThemeChoice {
     /// The colours.
     pub theme: Theme,
+}
+
+/// Whether MLflow clients must send the token.
+#[derive(Debug, Deserialize, TS)]
+#[ts(export)]
+pub struct TokenChoice {
+    /// Whether they must.
+    pub required: bool,
 }
 
 /// Which store.
@@ -96,6 +105,8 @@ commands! {
     "app.info": NoArgs => AppInfo = app_info;
     "settings.get": NoArgs => Settings = settings_get;
     "settings.set_theme": ThemeChoice => Settings = settings_set_theme;
+    "settings.set_requires_token": TokenChoice => Settings = settings_set_requires_token;
+    "token.get": NoArgs => ClientToken = token_get;
     "store.status": NoArgs => Option<StoreStatus> = store_status;
     "store.open": StorePath => StoreStatus = store_open;
     "store.pick": StorePick => Option<String> = store_pick;
@@ -135,6 +146,39 @@ async fn settings_get(app: &App, _: NoArgs) -> Result<Settings, CommandError> {
 async fn settings_set_theme(app: &App, args: ThemeChoice) -> Result<Settings, CommandError> {
     app.update_settings(|settings| settings.theme = args.theme);
     Ok(app.settings())
+}
+
+async fn settings_set_requires_token(
+    app: &App,
+    args: TokenChoice,
+) -> Result<Settings, CommandError> {
+    // Before the switch is turned: a switch without a token would lock everyone out.
+    let access = if args.required {
+        ClientAccess::Token(read_token(app).await?.token)
+    } else {
+        ClientAccess::Everyone
+    };
+    app.update_settings(|settings| settings.requires_token = args.required);
+    app.inner.host.set_access(access);
+    Ok(app.settings())
+}
+
+async fn token_get(app: &App, _: NoArgs) -> Result<ClientToken, CommandError> {
+    read_token(app).await
+}
+
+async fn read_token(app: &App) -> Result<ClientToken, CommandError> {
+    let options = app.inner.options.clone();
+    let path = token_file(&options).display().to_string();
+    let read = tokio::task::spawn_blocking(move || token(&options)).await;
+    let token = read.map_err(errors::internal)?.map_err(|error| {
+        CommandError::new(
+            ErrorCode::Internal,
+            format!("The token of MLflow clients cannot be read from {path}"),
+        )
+        .with_hint(format!("The system says: {error}."))
+    })?;
+    Ok(ClientToken { token, path })
 }
 
 async fn store_status(app: &App, _: NoArgs) -> Result<Option<StoreStatus>, CommandError> {

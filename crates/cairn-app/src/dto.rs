@@ -86,6 +86,18 @@ pub struct Settings {
     pub recent_stores: Vec<String>,
     /// The port for MLflow clients; another one is taken while it is in use.
     pub port: Option<u16>,
+    /// Whether MLflow clients must send the token.
+    pub requires_token: bool,
+}
+
+/// The token of MLflow clients.
+#[derive(Clone, Serialize, TS)]
+#[ts(export)]
+pub struct ClientToken {
+    /// The token, 64 hexadecimal digits; clients send it when `MLFLOW_TRACKING_TOKEN` is set to it.
+    pub token: String,
+    /// The file that it is kept in.
+    pub path: String,
 }
 
 /// The colours of the interface.

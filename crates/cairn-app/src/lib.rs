@@ -17,6 +17,7 @@ mod models;
 mod runs;
 mod samples;
 mod settings;
+pub mod token;
 
 pub use app::{App, AppOptions, Host, PickKind};
 pub use artifacts::OpenedFile;

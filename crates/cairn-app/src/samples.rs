@@ -4,15 +4,16 @@ use std::time::Duration;
 
 use cairn_runtime::{
     Environment, OutputEvent, Process, ToolFolders, Uv,
-    samples::{self, SampleProgress},
+    samples::{self, SampleClient, SampleProgress},
 };
 
 use crate::{
     app::App,
     commands::NoArgs,
     dto::{CommandError, ErrorCode, Job, ServerStatus},
-    errors::runtime_error,
+    errors::{self, runtime_error},
     jobs::{JobHandle, Jobs, progress_of},
+    token::token,
 };
 
 const TITLE: &str = "Log sample runs";
@@ -35,14 +36,26 @@ pub(crate) async fn start(app: &App, _: NoArgs) -> Result<Job, CommandError> {
             .with_hint(reason));
         }
     };
-    let data_dir = app.inner.options.data_dir.clone();
-    Jobs::start(app, TITLE, |job| async move { train(&job, &data_dir, &tracking_uri).await })
+    let options = app.inner.options.clone();
+    // Sent whether or not it is wanted now: it may be before the training ends.
+    let token = match token(&options) {
+        Ok(token) => Some(token),
+        Err(error) if app.settings().requires_token => return Err(errors::internal(error)),
+        Err(error) => {
+            tracing::warn!(%error, "the sample training starts without a token");
+            None
+        }
+    };
+    Jobs::start(app, TITLE, |job| async move {
+        let client = SampleClient { tracking_uri: &tracking_uri, token: token.as_deref() };
+        train(&job, &options.data_dir, client).await
+    })
 }
 
 async fn train(
     job: &JobHandle,
     data_dir: &std::path::Path,
-    tracking_uri: &str,
+    client: SampleClient<'_>,
 ) -> Result<(), CommandError> {
     let failed = |error: cairn_runtime::RuntimeError| runtime_error(&error);
     let progress = progress_of(job);
@@ -57,7 +70,7 @@ async fn train(
             .map_err(failed)?;
     job.step("Starting the training", Some(0.0));
     let work_dir = data_dir.join("samples");
-    let spec = samples::prepare(&environment, &work_dir, tracking_uri).await.map_err(failed)?;
+    let spec = samples::prepare(&environment, &work_dir, client).await.map_err(failed)?;
     // A training holds nothing that needs longer to be put away; closing the window waits for it.
     let spec = spec.grace(Duration::from_secs(3));
     let mut process = Process::spawn(&spec, &job.cancel).map_err(failed)?;

@@ -23,6 +23,9 @@ struct Cli {
 enum Command {
     /// Serve a store to MLflow clients on this computer
     Serve(ServeArgs),
+
+    /// Print the token of MLflow clients, for MLFLOW_TRACKING_TOKEN; made if there is none
+    Token,
 }
 
 /// Which store, and on which ports.
@@ -37,6 +40,10 @@ struct ServeArgs {
     /// [default: this user's usual port, or a free one if it is taken]
     #[arg(long, value_name = "N")]
     port: Option<u16>,
+
+    /// Serve only clients that send the token, whatever the settings say; see `cairn token`
+    #[arg(long)]
+    require_token: bool,
 
     /// Also serve the interface to a browser, and print its link
     #[arg(long)]
@@ -58,6 +65,7 @@ fn main() -> ExitCode {
         .init();
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(args),
+        Command::Token => serve::print_token(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,8 +7,9 @@ use cairn_app::{
     App, AppOptions, Host,
     app::{preferred_port, remember_port, remembered_port, usual_store},
     dto::ServerStatus,
+    token::{ClientAccess, client_access, token_file},
 };
-use cairn_server::{BindError, PortChoice, RunningServer, Server};
+use cairn_server::{AccessRule, BindError, PortChoice, RunningServer, Server, Token};
 use cairn_store::{OpenOptions, Store};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -41,16 +42,25 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         Some(port) => PortChoice::Exactly(port),
         None => PortChoice::Prefer(usual),
     };
+    let rule = access_rule(client_access(&options, args.require_token));
+    if rule == AccessRule::Nobody {
+        let path = token_file(&options);
+        anyhow::bail!("the token of MLflow clients cannot be read from {}", path.display());
+    }
     if args.ui {
-        serve_with_interface(options, choice, args.ui_port, until_signal).await
+        serve_with_interface(options, choice, &args, rule, until_signal).await
     } else {
         let path = args.store.unwrap_or_else(|| usual_store(&options));
         let store = open(&path)?;
-        let server = bind(Some(store.clone()), choice).await?;
+        let wants_token = rule != AccessRule::Everyone;
+        let server = bind(Some(store.clone()), choice, rule).await?;
         if choice == PortChoice::Prefer(server.port()) && remembered_port(&options).is_none() {
             remember_port(&options, server.port());
         }
         tell(&store, &server, choice);
+        if wants_token {
+            tell_of_token();
+        }
         until_signal.await;
         server.shutdown().await;
         // The last handle of the store waits until all that was accepted is written.
@@ -66,8 +76,12 @@ fn open(path: &Path) -> anyhow::Result<Store> {
     })
 }
 
-async fn bind(store: Option<Store>, choice: PortChoice) -> anyhow::Result<RunningServer> {
-    Server::start(store, choice).await.map_err(|error| match error {
+async fn bind(
+    store: Option<Store>,
+    choice: PortChoice,
+    rule: AccessRule,
+) -> anyhow::Result<RunningServer> {
+    Server::start_with(store, choice, rule).await.map_err(|error| match error {
         BindError::Taken { port } => {
             anyhow!(
                 "{error}\nFor example: cairn serve --port 0 takes any free port instead of {port}."
@@ -94,28 +108,61 @@ fn tell(store: &Store, server: &RunningServer, choice: PortChoice) {
     let _ = std::io::stdout().flush();
 }
 
+/// Prints how clients get the token, never the token itself.
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn tell_of_token() {
+    println!("Clients need the token: export MLFLOW_TRACKING_TOKEN=\"$(cairn token)\"");
+    let _ = std::io::stdout().flush();
+}
+
+/// Prints the token of MLflow clients, made if there is none.
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+pub fn print_token() -> anyhow::Result<()> {
+    let options = AppOptions::for_this_user(None).map_err(|text| anyhow!(text))?;
+    let token = cairn_app::token::token(&options)
+        .with_context(|| format!("the token in {}", token_file(&options).display()))?;
+    println!("{token}");
+    Ok(())
+}
+
+/// What the port is told about who may use it.
+fn access_rule(access: ClientAccess) -> AccessRule {
+    match access {
+        ClientAccess::Everyone => AccessRule::Everyone,
+        ClientAccess::Token(token) => {
+            Token::parse(&token).map_or(AccessRule::Nobody, AccessRule::Token)
+        }
+        ClientAccess::Nobody => AccessRule::Nobody,
+    }
+}
+
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
 async fn serve_with_interface(
     options: AppOptions,
     choice: PortChoice,
-    ui_port: u16,
+    args: &ServeArgs,
+    rule: AccessRule,
     until_signal: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let remembered = remembered_port(&options);
-    let server = Arc::new(bind(None, choice).await?);
+    let wants_token = rule != AccessRule::Everyone;
+    let server = Arc::new(bind(None, choice, rule).await?);
     let asked = match choice {
         PortChoice::Prefer(port) => Some(port),
         PortChoice::Exactly(_) | PortChoice::Any => None,
     };
-    let host = BrowserHost { server: server.clone(), asked };
+    let host = BrowserHost { server: server.clone(), asked, is_token_fixed: args.require_token };
     let app = App::start(options, Box::new(host)).await;
     if remembered.is_none() && asked == Some(server.port()) {
         app.remember_port(server.port());
     }
-    let interface = interface::Interface::start(app.clone(), ui_port).await?;
+    let interface = interface::Interface::start(app.clone(), args.ui_port).await?;
     match app.store() {
         Ok(store) => tell(&store, &server, choice),
         Err(error) => println!("No store is open: {}", error.message),
+    }
+    if wants_token {
+        tell_of_token();
     }
     println!("Open {} in a browser on this computer.", interface.link());
     let _ = std::io::stdout().flush();
@@ -131,11 +178,19 @@ struct BrowserHost {
     server: Arc<RunningServer>,
     /// The port that was wished for, if another one would do.
     asked: Option<u16>,
+    /// Whether the command line asked for the token, which the switch then cannot turn off.
+    is_token_fixed: bool,
 }
 
 impl Host for BrowserHost {
     fn serve(&self, store: Option<Store>) {
         self.server.set_store(store);
+    }
+
+    fn set_access(&self, access: ClientAccess) {
+        if !self.is_token_fixed {
+            self.server.set_access(access_rule(access));
+        }
     }
 
     fn server_status(&self) -> ServerStatus {

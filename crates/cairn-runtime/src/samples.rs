@@ -39,16 +39,25 @@ pub fn environment_spec() -> EnvironmentSpec {
     }
 }
 
+/// Where the script logs to.
+#[derive(Clone, Copy)]
+pub struct SampleClient<'a> {
+    /// The server, such as `http://127.0.0.1:5000`.
+    pub tracking_uri: &'a str,
+    /// The token that it may want.
+    pub token: Option<&'a str>,
+}
+
 /// Writes the script into `work_dir` and answers how to run it.
 ///
-/// `tracking_uri` is where it logs to, such as `http://127.0.0.1:5000`. It is reached directly even
-/// where a proxy is set, and MLflow's usage statistics are off.
+/// The server is reached directly even where a proxy is set, and MLflow's usage statistics are off.
+/// The token is passed in the environment, where other users of the computer cannot see it.
 ///
 /// Errors: [`RuntimeError::Io`] when `work_dir` cannot be written.
 pub async fn prepare(
     environment: &Environment,
     work_dir: &Path,
-    tracking_uri: &str,
+    client: SampleClient<'_>,
 ) -> Result<ProcessSpec> {
     fs::create_dir_all(work_dir).await.map_err(RuntimeError::io("creating", work_dir))?;
     let script: PathBuf = work_dir.join("log_sample_runs.py");
@@ -58,16 +67,22 @@ pub async fn prepare(
         Ok(others) if !others.is_empty() => format!("{others},{direct}"),
         _ => direct.to_owned(),
     };
-    Ok(environment
-        .process(environment.python(), work_dir)
+    let process = environment.process(environment.python(), work_dir);
+    let process = match client.token {
+        Some(token) => process.env("MLFLOW_TRACKING_TOKEN", token),
+        None => process.env_remove("MLFLOW_TRACKING_TOKEN"),
+    };
+    Ok(process
         .arg(script)
-        .env("MLFLOW_TRACKING_URI", tracking_uri)
+        .env("MLFLOW_TRACKING_URI", client.tracking_uri)
         .env("MLFLOW_DISABLE_TELEMETRY", "true")
         .env("NO_PROXY", &no_proxy)
         .env("no_proxy", &no_proxy)
         .env("PYTHONIOENCODING", "utf-8")
         // Set for another client in the same terminal, they would lead the runs elsewhere.
         .env_remove("MLFLOW_REGISTRY_URI")
+        .env_remove("MLFLOW_TRACKING_USERNAME")
+        .env_remove("MLFLOW_TRACKING_PASSWORD")
         .env_remove("MLFLOW_RUN_ID")
         .env_remove("MLFLOW_EXPERIMENT_ID")
         .env_remove("MLFLOW_EXPERIMENT_NAME"))

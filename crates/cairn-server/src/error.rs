@@ -24,6 +24,8 @@ pub enum ErrorCode {
     EndpointNotFound,
     /// The route exists for other methods only: 405.
     MethodNotAllowed,
+    /// A token is wanted, and this is not it: 401.
+    Unauthenticated,
     /// The guard refused, or the store or a file may not be written: 403.
     PermissionDenied,
     /// The thing is in a state that forbids this.
@@ -61,6 +63,7 @@ impl ErrorCode {
             | Self::InvalidState => StatusCode::BAD_REQUEST,
             Self::ResourceDoesNotExist | Self::EndpointNotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::PermissionDenied => StatusCode::FORBIDDEN,
             Self::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -80,6 +83,7 @@ impl ErrorCode {
             Self::ResourceAlreadyExists => "RESOURCE_ALREADY_EXISTS",
             Self::ResourceDoesNotExist => "RESOURCE_DOES_NOT_EXIST",
             Self::EndpointNotFound => "ENDPOINT_NOT_FOUND",
+            Self::Unauthenticated => "UNAUTHENTICATED",
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::InvalidState => "INVALID_STATE",
             Self::RequestTooLarge | Self::ResourceExhausted => "RESOURCE_EXHAUSTED",

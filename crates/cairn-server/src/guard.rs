@@ -3,7 +3,7 @@
 //! Loopback is no boundary by itself, because web pages can make a browser send requests to it.
 //! Programs such as MLflow's client send a `Host` of ours and none of the headers that browsers
 //! add, so the guard refuses everything else, whatever the path and the method. It never answers
-//! with `Access-Control-*` headers.
+//! with `Access-Control-*` headers. Then comes the token, where one is wanted ([`crate::access`]).
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,10 @@ use axum::{body::Body, response::IntoResponse as _};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header};
 use tower::{Layer, Service};
 
-use crate::error::{ApiError, ErrorCode};
+use crate::{
+    access::{Access, DELAY, Verdict},
+    error::{ApiError, ErrorCode},
+};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -138,7 +141,7 @@ impl fmt::Display for Refusal {
 }
 
 /// The value of a header that occurs exactly once and is plain text.
-fn only_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+pub(crate) fn only_value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
     if values.next().is_some() {
@@ -173,12 +176,21 @@ fn is_number(digits: &str, number: u16) -> bool {
 
 /// Puts the guard in front of a service, and its headers on every answer.
 #[derive(Debug, Clone)]
-pub struct GuardLayer(Arc<GuardPolicy>);
+pub struct GuardLayer {
+    policy: Arc<GuardPolicy>,
+    access: Access,
+}
 
 impl GuardLayer {
-    /// A layer with a policy.
+    /// A layer with a policy, and without a token.
     pub fn new(policy: GuardPolicy) -> Self {
-        Self(Arc::new(policy))
+        Self { policy: Arc::new(policy), access: Access::default() }
+    }
+
+    /// The same layer with a rule about tokens.
+    #[must_use]
+    pub fn with_access(self, access: Access) -> Self {
+        Self { access, ..self }
     }
 }
 
@@ -186,7 +198,7 @@ impl<S> Layer<S> for GuardLayer {
     type Service = Guard<S>;
 
     fn layer(&self, inner: S) -> Guard<S> {
-        Guard { policy: self.0.clone(), inner }
+        Guard { policy: self.policy.clone(), access: self.access.clone(), inner }
     }
 }
 
@@ -194,6 +206,7 @@ impl<S> Layer<S> for GuardLayer {
 #[derive(Debug, Clone)]
 pub struct Guard<S> {
     policy: Arc<GuardPolicy>,
+    access: Access,
     inner: S,
 }
 
@@ -213,9 +226,18 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         if let Err(refusal) = self.policy.check(request.method(), request.uri(), request.headers())
         {
-            let mut response = refusal_response(refusal);
-            harden(response.headers_mut());
-            return Box::pin(std::future::ready(Ok(response)));
+            return Box::pin(std::future::ready(Ok(refusal_response(refusal))));
+        }
+        match self.access.check(request.headers()) {
+            Verdict::Served => {}
+            Verdict::Refused => return Box::pin(std::future::ready(Ok(no_token_response()))),
+            Verdict::RefusedLater(waiting) => {
+                return Box::pin(async move {
+                    tokio::time::sleep(DELAY).await;
+                    drop(waiting);
+                    Ok(no_token_response())
+                });
+            }
         }
         let answer = self.inner.call(request);
         Box::pin(async move {
@@ -227,7 +249,19 @@ where
 }
 
 fn refusal_response(refusal: Refusal) -> Response<Body> {
-    ApiError::new(ErrorCode::PermissionDenied, refusal.to_string()).into_response()
+    let mut response =
+        ApiError::new(ErrorCode::PermissionDenied, refusal.to_string()).into_response();
+    harden(response.headers_mut());
+    response
+}
+
+fn no_token_response() -> Response<Body> {
+    let text = "This server wants its token. Set MLFLOW_TRACKING_TOKEN to what 'cairn token' prints, \
+                or copy it from Cairn's window.";
+    let mut response = ApiError::new(ErrorCode::Unauthenticated, text).into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    harden(response.headers_mut());
+    response
 }
 
 /// Sets the headers of every answer; a caching rule of the route's own stays.

@@ -1,6 +1,6 @@
 //! MLflow's REST API as an axum router behind one guard.
 //!
-//! A request passes the sockets ([`listener`]), the guard ([`guard`]) and the table of routes
+//! A request passes the sockets ([`listener`]), the guard ([`guard`], [`access`]) and the table of routes
 //! ([`routes`]); its fields are read leniently into core types, a handler asks the store, and the
 //! answer is written as MLflow writes it (`wire`). Errors become MLflow's in [`error`] alone.
 //!
@@ -10,6 +10,7 @@
 pub mod server;
 pub mod listener;
 pub mod guard;
+pub mod access;
 pub mod routes;
 pub mod error;
 mod body;
@@ -32,6 +33,7 @@ mod model_versions;
 mod graphql;
 mod status;
 
+pub use access::{Access, AccessRule, Token};
 pub use error::{ApiError, ErrorCode};
 pub use guard::{GuardLayer, GuardPolicy, Refusal};
 pub use listener::{BindError, Listener, PortChoice};

@@ -7,6 +7,7 @@ use cairn_store::Store;
 use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 
 use crate::{
+    access::{Access, AccessRule},
     error::{ApiError, ErrorCode},
     guard::{GuardLayer, GuardPolicy},
     listener::{BindError, Listener, PortChoice},
@@ -43,37 +44,48 @@ impl Server {
         store: impl Into<Option<Store>>,
         choice: PortChoice,
     ) -> Result<RunningServer, BindError> {
+        Self::start_with(store, choice, AccessRule::Everyone).await
+    }
+
+    /// Like [`Server::start`], with a rule about tokens from the first request on.
+    pub async fn start_with(
+        store: impl Into<Option<Store>>,
+        choice: PortChoice,
+        rule: AccessRule,
+    ) -> Result<RunningServer, BindError> {
         let listener = Listener::bind(choice).await?;
         let port = listener.port();
         let shared = Arc::new(Shared::default());
-        let router = guarded(shared.clone(), GuardPolicy::mlflow(port));
+        let access = Access::new(rule);
+        let router = guarded(shared.clone(), GuardPolicy::mlflow(port), access.clone());
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(listener.serve(router, async {
             let _ = stopped.await;
         }));
         let running = Mutex::new(Some((stop, serving)));
-        let server = RunningServer { shared, port, runtime: Handle::current(), running };
+        let server = RunningServer { shared, access, port, runtime: Handle::current(), running };
         server.set_store(store.into());
         Ok(server)
     }
 
     /// The guarded router alone, for tests and for other listeners. `port` is what `Host` must name.
-    pub fn router(store: impl Into<Option<Store>>, port: u16) -> Router {
+    pub fn router(store: impl Into<Option<Store>>, port: u16, access: Access) -> Router {
         let shared = Arc::new(Shared { store: RwLock::new(store.into()) });
-        guarded(shared, GuardPolicy::mlflow(port))
+        guarded(shared, GuardPolicy::mlflow(port), access)
     }
 }
 
 /// The routes behind the guard. The guard is the outermost layer: it also sees what no route
 /// answers.
-fn guarded(shared: Arc<Shared>, policy: GuardPolicy) -> Router {
-    routes::router(shared).layer(GuardLayer::new(policy))
+fn guarded(shared: Arc<Shared>, policy: GuardPolicy, access: Access) -> Router {
+    routes::router(shared).layer(GuardLayer::new(policy).with_access(access))
 }
 
 /// A server at work. Dropping it stops the server without waiting.
 #[derive(Debug)]
 pub struct RunningServer {
     shared: Arc<Shared>,
+    access: Access,
     port: u16,
     runtime: Handle,
     /// Taken by the first shutdown.
@@ -106,6 +118,11 @@ impl RunningServer {
         drop(slot);
         // The last handle of a store waits for its writer, which may take a moment.
         self.runtime.spawn_blocking(move || drop(old));
+    }
+
+    /// Changes who may use the port, from the next request on. May be called from any thread.
+    pub fn set_access(&self, rule: AccessRule) {
+        self.access.set(rule);
     }
 
     /// Stops: no new connections, requests in progress may end within five seconds.

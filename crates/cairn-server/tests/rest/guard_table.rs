@@ -108,7 +108,7 @@ const UNKNOWN: &[&str] = &[
 ];
 
 /// Every route of the table with values in the variable parts.
-fn routes() -> Vec<(Method, String)> {
+pub fn routes() -> Vec<(Method, String)> {
     cairn_server::ROUTES
         .iter()
         .flat_map(|route| {
@@ -124,7 +124,7 @@ fn routes() -> Vec<(Method, String)> {
 }
 
 /// A body that would change something on most routes.
-fn body() -> String {
+pub fn body() -> String {
     json!({
         "experiment_id": "0", "experiment_ids": ["0"], "name": "evil", "new_name": "evil",
         "key": "evil", "value": "1", "timestamp": 1, "max_results": 1, "alias": "evil", "version": "1",
@@ -142,7 +142,7 @@ fn assert_refused(reply: &Reply, what: &str) {
     assert!(!String::from_utf8_lossy(&reply.body).contains("evil"), "{what} is repeated");
 }
 
-fn assert_hardened(reply: &Reply, what: &str) {
+pub fn assert_hardened(reply: &Reply, what: &str) {
     assert_eq!(reply.header("x-content-type-options"), "nosniff", "{what}");
     assert_eq!(reply.header("cross-origin-resource-policy"), "same-origin", "{what}");
     assert_eq!(reply.header("x-frame-options"), "DENY", "{what}");

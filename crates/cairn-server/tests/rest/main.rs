@@ -10,3 +10,4 @@ mod pages;
 mod recorded;
 mod sockets;
 mod support;
+mod token;

@@ -2,7 +2,7 @@
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use cairn_server::Server;
+use cairn_server::{Access, Server};
 use cairn_store::{OpenOptions, Store};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -59,7 +59,12 @@ impl App {
 
     /// The router over a store that is there.
     pub fn over(dir: tempfile::TempDir, store: Store) -> Self {
-        let router = Server::router(store.clone(), PORT);
+        Self::with_access(dir, store, Access::default())
+    }
+
+    /// The same with a rule about tokens.
+    pub fn with_access(dir: tempfile::TempDir, store: Store, access: Access) -> Self {
+        let router = Server::router(store.clone(), PORT, access);
         Self { dir, store, router }
     }
 

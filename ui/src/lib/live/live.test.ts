@@ -119,7 +119,10 @@ describe("live events", () => {
     host.emit({ type: "job", job });
     host.emit({ type: "job", job: { ...job, step: "y" } });
     expect(client.getQueryData(["jobs.list"])).toEqual([{ ...job, step: "y" }]);
-    host.emit({ type: "settings", settings: { theme: "dark", recent_stores: [], port: null } });
+    host.emit({
+      type: "settings",
+      settings: { theme: "dark", recent_stores: [], port: null, requires_token: false },
+    });
     expect(client.getQueryData(["settings.get"])).toMatchObject({ theme: "dark" });
   });
 
@@ -276,7 +279,10 @@ describe("live events", () => {
   it("reach nobody after the end", () => {
     const { client, host, stop } = setUp();
     stop();
-    host.emit({ type: "settings", settings: { theme: "dark", recent_stores: [], port: null } });
+    host.emit({
+      type: "settings",
+      settings: { theme: "dark", recent_stores: [], port: null, requires_token: false },
+    });
     expect(client.getQueryData(["settings.get"])).toBeUndefined();
   });
 });

@@ -15,6 +15,10 @@ import { call } from "./client";
 export const appInfo = () =>
   queryOptions({ queryKey: ["app.info"], queryFn: () => call("app.info"), staleTime: Infinity });
 
+/** The token is not kept once no one looks at it. */
+export const clientToken = () =>
+  queryOptions({ queryKey: ["token.get"], queryFn: () => call("token.get"), gcTime: 0 });
+
 export const settings = () =>
   queryOptions({ queryKey: ["settings.get"], queryFn: () => call("settings.get") });
 

@@ -20,7 +20,12 @@ export function draw<Props extends object>(
 ) {
   const host = new MemoryHost({
     "app.info": () => ({ version: "0", has_native_dialogs: false, default_store: "/store" }),
-    "settings.get": () => ({ theme: "system", recent_stores: [], port: null }),
+    "settings.get": () => ({
+      theme: "system",
+      recent_stores: [],
+      port: null,
+      requires_token: false,
+    }),
     "store.status": () => storeStatus(),
     "jobs.list": () => [],
     ...answers,

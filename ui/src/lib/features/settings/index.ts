@@ -1,2 +1,3 @@
 /** What a person chose to keep between starts. */
 export { default as ThemeMenu } from "./ThemeMenu.svelte";
+export { default as TokenDialog } from "./TokenDialog.svelte";

@@ -16,4 +16,8 @@ recent_stores: Array<string>,
 /**
  * The port for MLflow clients; another one is taken while it is in use.
  */
-port: number | null, };
+port: number | null, 
+/**
+ * Whether MLflow clients must send the token.
+ */
+requires_token: boolean, };

@@ -3,6 +3,7 @@ import type { AppInfo } from "./AppInfo";
 import type { ArtifactEntry } from "./ArtifactEntry";
 import type { ArtifactPreview } from "./ArtifactPreview";
 import type { ArtifactRef } from "./ArtifactRef";
+import type { ClientToken } from "./ClientToken";
 import type { ExperimentIds } from "./ExperimentIds";
 import type { ExperimentSummary } from "./ExperimentSummary";
 import type { Job } from "./Job";
@@ -22,12 +23,15 @@ import type { StorePath } from "./StorePath";
 import type { StorePick } from "./StorePick";
 import type { StoreStatus } from "./StoreStatus";
 import type { ThemeChoice } from "./ThemeChoice";
+import type { TokenChoice } from "./TokenChoice";
 
 /** Every command that a window can call: its arguments and its answer. */
 export interface Commands {
   "app.info": { args: Record<string, never>; result: AppInfo };
   "settings.get": { args: Record<string, never>; result: Settings };
   "settings.set_theme": { args: ThemeChoice; result: Settings };
+  "settings.set_requires_token": { args: TokenChoice; result: Settings };
+  "token.get": { args: Record<string, never>; result: ClientToken };
   "store.status": { args: Record<string, never>; result: StoreStatus | null };
   "store.open": { args: StorePath; result: StoreStatus };
   "store.pick": { args: StorePick; result: string | null };
