@@ -227,16 +227,12 @@ impl ReadTx<'_> {
                 sql.compare(self.experiment_attribute(*attribute), op, value);
             }
             Field::Tag(key) => {
-                sql.push(if op == Op::IsNull { "NOT EXISTS " } else { "EXISTS " });
+                sql.not_if_absent(op);
                 sql.push(
-                    "(SELECT 1 FROM experiment_tags AS t \
+                    "EXISTS (SELECT 1 FROM experiment_tags AS t \
                      WHERE t.experiment_id = experiments.experiment_id AND t.key = ",
                 );
-                sql.bind(key.clone());
-                if !matches!(op, Op::IsNull | Op::IsNotNull) {
-                    sql.push(" AND ").compare("t.value", op, value);
-                }
-                sql.push(")");
+                sql.bind(key.clone()).and_value("t.value", op, value).push(")");
             }
             _ => return Err(Invalid::new("This field is not searchable for experiments").into()),
         }

@@ -95,6 +95,7 @@ pub(crate) fn prepare(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(20))?;
     connection.set_prepared_statement_cache_capacity(256);
     rusqlite::vtab::array::load_module(connection)?;
+    crate::sql::add_functions(connection)?;
     connection.execute_batch(
         "PRAGMA foreign_keys = ON; PRAGMA case_sensitive_like = ON; PRAGMA cache_size = -8000; \
          PRAGMA temp_store = MEMORY;",

@@ -2,7 +2,40 @@
 //! values, and pages.
 
 use cairn_core::filter::tree::{Comparison, Expr, Op, Value};
-use rusqlite::types::Value as SqlValue;
+use regex::Regex;
+use rusqlite::{
+    Connection,
+    functions::FunctionFlags,
+    types::{Value as SqlValue, ValueRef},
+};
+
+/// Our SQL function for the number that a text is.
+const NUMBER_FUNCTION: &str = "cairn_number";
+
+/// Adds the functions that filters need to a connection: `regexp(pattern, text)`, which SQLite
+/// calls for its operator `REGEXP`, and the number that a text is.
+pub(crate) fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
+    connection.create_scalar_function("regexp", 2, flags, |context| {
+        let pattern = context.get_or_create_aux(0, |pattern| {
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Regex::new(pattern.as_str()?)?)
+        })?;
+        Ok(context.get_raw(1).as_str_or_null()?.map(|text| pattern.is_match(text)))
+    })?;
+    connection.create_scalar_function(NUMBER_FUNCTION, 1, flags, |context| {
+        Ok(match context.get_raw(0) {
+            ValueRef::Text(text) => std::str::from_utf8(text).ok().and_then(number_in),
+            ValueRef::Integer(number) => Some(number as f64),
+            ValueRef::Real(number) => Some(number),
+            ValueRef::Null | ValueRef::Blob(_) => None,
+        })
+    })
+}
+
+/// The number that a text is, white space around it aside; NaN is none.
+pub(crate) fn number_in(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|number: &f64| !number.is_nan())
+}
 
 /// One page of a search.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +120,24 @@ impl Sql {
             (Op::IsNull, _) => self.push(column).push(" IS NULL"),
             (Op::IsNotNull, _) => self.push(column).push(" IS NOT NULL"),
             (op, value) => self.push(column).push(operator(op)).value(value),
+        }
+    }
+
+    /// Appends `NOT` before the sub-query for a key if the comparison asks for rows without it.
+    pub fn not_if_absent(&mut self, op: Op) -> &mut Self {
+        self.push(if op == Op::IsNull { "NOT " } else { "" })
+    }
+
+    /// Appends `AND` and a comparison of the value that a key has, unless only its presence is asked
+    /// for. A number against a text compares with the number that the text is, if it is one.
+    pub fn and_value(&mut self, column: &str, op: Op, value: &Value) -> &mut Self {
+        match (op, value) {
+            (Op::IsNull | Op::IsNotNull, _) => self,
+            (_, Value::Integer(_) | Value::Number(_)) => {
+                let number = format!("{NUMBER_FUNCTION}({column})");
+                self.push(" AND ").compare(&number, op, value)
+            }
+            _ => self.push(" AND ").compare(column, op, value),
         }
     }
 

@@ -1,9 +1,10 @@
 //! From tokens to a tree, one clause after the other.
 
 use super::{
+    extended::Context,
     lexer::{Token, TokenKind, tokens},
     rules::{self, Operand, Use},
-    tree::{Comparison, Entity, Expr, Field, Op, Value},
+    tree::{Comparison, Entity, Expr, Field, Op, RunAttribute, Value},
 };
 use crate::{
     error::{Invalid, Span},
@@ -27,19 +28,13 @@ pub fn parse(entity: Entity, text: &str) -> Result<Option<Expr>, Invalid> {
     if text.is_empty() {
         return Ok(None);
     }
-    if text.len() > MAX_FILTER_BYTES {
-        return Err(Invalid::at(
-            format!("The filter has {} bytes; at most {MAX_FILTER_BYTES} are read", text.len()),
-            0,
-            text.len(),
-        ));
-    }
+    check_length(text)?;
     if text.trim().is_empty() {
         let message = format!("Invalid filter '{}'. Could not be parsed.", shorten(text));
         return Err(Invalid::at(message, 0, text.len()));
     }
     let tokens = tokens(text);
-    let mut parser = Parser { entity, text, tokens: &tokens, next: 0 };
+    let mut parser = Parser { entity, text, tokens: &tokens, next: 0, extended: None };
     let mut clauses = parser.clauses()?;
     Ok(match clauses.len() {
         0 => None,
@@ -48,11 +43,26 @@ pub fn parse(entity: Entity, text: &str) -> Result<Option<Expr>, Invalid> {
     })
 }
 
-struct Parser<'filter> {
-    entity: Entity,
-    text: &'filter str,
-    tokens: &'filter [Token],
-    next: usize,
+/// Refuses a filter that is too long to be looked at.
+pub(super) fn check_length(text: &str) -> Result<(), Invalid> {
+    if text.len() <= MAX_FILTER_BYTES {
+        return Ok(());
+    }
+    Err(Invalid::at(
+        format!("The filter has {} bytes; at most {MAX_FILTER_BYTES} are read", text.len()),
+        0,
+        text.len(),
+    ))
+}
+
+/// Where the reading of a filter stands.
+pub(super) struct Parser<'filter> {
+    pub entity: Entity,
+    pub text: &'filter str,
+    pub tokens: &'filter [Token],
+    pub next: usize,
+    /// Set for Cairn's own dialect; its rules are in [`super::extended`].
+    pub extended: Option<&'filter Context>,
 }
 
 impl<'filter> Parser<'filter> {
@@ -81,7 +91,7 @@ impl<'filter> Parser<'filter> {
     }
 
     /// What stands behind a whole clause and is no `AND`.
-    fn not_joined(&self, token: Token) -> Invalid {
+    pub(super) fn not_joined(&self, token: Token) -> Invalid {
         let starts_clause = matches!(token.kind, TokenKind::Name | TokenKind::Quoted);
         let hint = if starts_clause || self.is_word(token, "OR") {
             ". Clauses are joined by AND only"
@@ -99,7 +109,7 @@ impl<'filter> Parser<'filter> {
         Ok(Comparison { field, op, value, span: Span { start: name.span.start, end } })
     }
 
-    fn field(&mut self) -> Result<(Token, Field), Invalid> {
+    pub(super) fn field(&mut self) -> Result<(Token, Field), Invalid> {
         let Some(name) = self.peek() else {
             let end = self.text.len();
             return Err(Invalid::at(
@@ -133,8 +143,13 @@ impl<'filter> Parser<'filter> {
             let end = glued.span.start + stop.unwrap_or(rest.len());
             return Err(self.not_a_name(Span { start: name.span.start, end }));
         }
-        let field = rules::field(self.entity, Use::Filter, name.text(self.text))
-            .map_err(|message| refuse(message, name.span))?;
+        let written = name.text(self.text);
+        let field = match rules::field(self.entity, Use::Filter, written) {
+            Err(_) if self.extended.is_some() && rules::is_duration(self.entity, written) => {
+                Field::Run(RunAttribute::Duration)
+            }
+            other => other.map_err(|message| refuse(message, name.span))?,
+        };
         Ok((name, field))
     }
 
@@ -158,14 +173,14 @@ impl<'filter> Parser<'filter> {
         )
     }
 
-    fn operator(&mut self, name: Token, field: &Field) -> Result<Op, Invalid> {
+    pub(super) fn operator(&mut self, name: Token, field: &Field) -> Result<Op, Invalid> {
         let first = self.peek();
         let written = match first.map(|token| (token.kind, token)) {
             Some((TokenKind::Operator, token)) => {
                 self.next += 1;
                 self.slice(token.span).to_owned()
             }
-            Some((TokenKind::Keyword, token)) => self.word_operator(token),
+            Some((TokenKind::Keyword | TokenKind::Name, token)) => self.word_operator(token),
             _ => String::new(),
         };
         let (Some(first), false) = (first, written.is_empty()) else {
@@ -180,6 +195,9 @@ impl<'filter> Parser<'filter> {
             });
         };
         let span = Span { start: first.span.start, end: self.tokens[self.next - 1].span.end };
+        if self.extended.is_some() {
+            return self.extended_operator(&written, field, span);
+        }
         let (allowed, _) = rules::operators(self.entity, field);
         Op::from_written(&written)
             .filter(|op| allowed.contains(op))
@@ -189,7 +207,9 @@ impl<'filter> Parser<'filter> {
     /// Steps over an operator of one or more words; gives it in capitals with single spaces, or
     /// nothing if these words are no operator.
     fn word_operator(&mut self, first: Token) -> String {
-        const OPERATORS: [&[&str]; 8] = [
+        const OPERATORS: [&[&str]; 10] = [
+            &["NOT", "REGEXP"],
+            &["REGEXP"],
             &["NOT", "LIKE"],
             &["NOT", "ILIKE"],
             &["NOT", "IN"],
@@ -211,7 +231,7 @@ impl<'filter> Parser<'filter> {
         })
     }
 
-    fn value(&mut self, field: &Field, op: Op) -> Result<Value, Invalid> {
+    pub(super) fn value(&mut self, field: &Field, op: Op) -> Result<Value, Invalid> {
         if matches!(op, Op::IsNull | Op::IsNotNull) {
             return Ok(Value::None);
         }
@@ -263,7 +283,7 @@ impl<'filter> Parser<'filter> {
     }
 
     /// MLflow's sentence about a value that should be a quoted text.
-    fn not_text(&self, field: &Field, token: Token) -> Invalid {
+    pub(super) fn not_text(&self, field: &Field, token: Token) -> Invalid {
         let span = if token.kind == TokenKind::Open { self.group(token) } else { token.span };
         let written = shorten(self.slice(span));
         let message = match (token.kind, field) {
@@ -289,7 +309,7 @@ impl<'filter> Parser<'filter> {
         refuse(message, span)
     }
 
-    fn number(&self, field: &Field, token: Token) -> Result<Value, Invalid> {
+    pub(super) fn number(&self, field: &Field, token: Token) -> Result<Value, Invalid> {
         let written = token.text(self.text);
         let value = match token.kind {
             TokenKind::Number => match written.parse() {
@@ -320,7 +340,7 @@ impl<'filter> Parser<'filter> {
         }
     }
 
-    fn version_number(&self, field: &Field, token: Token) -> Result<Value, Invalid> {
+    pub(super) fn version_number(&self, field: &Field, token: Token) -> Result<Value, Invalid> {
         let written = token.text(self.text);
         let is_double_quoted = token.kind == TokenKind::Quoted && written.starts_with('"');
         if token.kind == TokenKind::Text || is_double_quoted {
@@ -398,13 +418,13 @@ impl<'filter> Parser<'filter> {
         }
     }
 
-    fn unclosed(&self, token: Token) -> Invalid {
+    pub(super) fn unclosed(&self, token: Token) -> Invalid {
         let message = format!("{}. The quote is never closed", self.invalid_clause(token));
         refuse(message, token.span)
     }
 
     /// From an opening parenthesis to the one that closes it, or to the end.
-    fn group(&self, open: Token) -> Span {
+    pub(super) fn group(&self, open: Token) -> Span {
         let mut depth = 0_usize;
         let from = self.tokens.partition_point(|token| token.span.start < open.span.start);
         for token in &self.tokens[from..] {
@@ -420,25 +440,28 @@ impl<'filter> Parser<'filter> {
         Span { start: open.span.start, end: self.text.len() }
     }
 
-    fn invalid_clause(&self, token: Token) -> String {
+    pub(super) fn invalid_clause(&self, token: Token) -> String {
         format!("Invalid clause(s) in filter string: '{}'", shorten(token.text(self.text)))
     }
 
-    fn is_word(&self, token: Token, word: &str) -> bool {
-        token.kind == TokenKind::Keyword && token.text(self.text).eq_ignore_ascii_case(word)
+    pub(super) fn is_word(&self, token: Token, word: &str) -> bool {
+        // In MLflow's language REGEXP is a name as any other.
+        let is_keyword = token.kind == TokenKind::Keyword
+            || (self.extended.is_some() && token.kind == TokenKind::Name && word == "REGEXP");
+        is_keyword && token.text(self.text).eq_ignore_ascii_case(word)
     }
 
-    fn peek(&self) -> Option<Token> {
+    pub(super) fn peek(&self) -> Option<Token> {
         self.tokens.get(self.next).copied()
     }
 
-    fn slice(&self, span: Span) -> &'filter str {
+    pub(super) fn slice(&self, span: Span) -> &'filter str {
         &self.text[span.start..span.end]
     }
 }
 
 /// The digits of an experiment's id in their shortest form.
-fn experiment_id(text: &str, span: Span) -> Result<String, Invalid> {
+pub(super) fn experiment_id(text: &str, span: Span) -> Result<String, Invalid> {
     text.trim().parse::<i64>().map(|id| id.to_string()).map_err(|_| {
         refuse(
             format!(
@@ -451,10 +474,10 @@ fn experiment_id(text: &str, span: Span) -> Result<String, Invalid> {
 }
 
 /// A quoted token without its quotes, which are one byte each.
-fn inside(written: &str) -> &str {
+pub(super) fn inside(written: &str) -> &str {
     &written[1..written.len() - 1]
 }
 
-fn refuse(message: String, span: Span) -> Invalid {
+pub(super) fn refuse(message: String, span: Span) -> Invalid {
     Invalid::at(message, span.start, span.end)
 }

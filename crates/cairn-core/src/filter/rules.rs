@@ -101,6 +101,110 @@ pub(super) fn operators(entity: Entity, field: &Field) -> (&'static [Op], Operan
     }
 }
 
+/// What stands on the right of an operator in Cairn's own dialect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A text; for parameters and tags also a number.
+    Text {
+        or_number: bool,
+    },
+    /// A text of a fixed few, compared as a whole.
+    Word,
+    /// A quoted text that holds a whole number.
+    IntegerText,
+    Number,
+    /// Milliseconds since 1970, a date, or a time before now.
+    Time,
+    /// Milliseconds, or a number with a unit.
+    Duration,
+    /// A whole number, in quotes or not.
+    Version,
+}
+
+/// What a field is compared with in Cairn's own dialect, and by which operators.
+pub(super) fn extended(entity: Entity, field: &Field) -> (Kind, &'static [Op]) {
+    const NUMBERS: &[Op] = &[
+        Op::Eq,
+        Op::Ne,
+        Op::Gt,
+        Op::Ge,
+        Op::Lt,
+        Op::Le,
+        Op::In,
+        Op::NotIn,
+        Op::IsNull,
+        Op::IsNotNull,
+    ];
+    const TEXTS: &[Op] = &[
+        Op::Eq,
+        Op::Ne,
+        Op::Like,
+        Op::NotLike,
+        Op::ILike,
+        Op::NotILike,
+        Op::Regexp,
+        Op::NotRegexp,
+        Op::In,
+        Op::NotIn,
+        Op::IsNull,
+        Op::IsNotNull,
+    ];
+    const TEXTS_OR_NUMBERS: &[Op] = &[
+        Op::Eq,
+        Op::Ne,
+        Op::Gt,
+        Op::Ge,
+        Op::Lt,
+        Op::Le,
+        Op::Like,
+        Op::NotLike,
+        Op::ILike,
+        Op::NotILike,
+        Op::Regexp,
+        Op::NotRegexp,
+        Op::In,
+        Op::NotIn,
+        Op::IsNull,
+        Op::IsNotNull,
+    ];
+    // A run without datasets has no name of one either, but nor has it a dataset without a name.
+    const DATASET: &[Op] = &[
+        Op::Eq,
+        Op::Ne,
+        Op::Like,
+        Op::NotLike,
+        Op::ILike,
+        Op::NotILike,
+        Op::Regexp,
+        Op::NotRegexp,
+        Op::In,
+        Op::NotIn,
+    ];
+    match field {
+        Field::Metric(_) => (Kind::Number, NUMBERS),
+        Field::Param(_) | Field::Tag(_) => (Kind::Text { or_number: true }, TEXTS_OR_NUMBERS),
+        Field::Dataset(_) => (Kind::Text { or_number: false }, DATASET),
+        Field::Run(RunAttribute::Duration) => (Kind::Duration, NUMBERS),
+        Field::LoggedModel(LoggedModelAttribute::Status) => (Kind::Word, EXACT_OR_LIST),
+        field => match operators(entity, field).1 {
+            Operand::Text => (Kind::Text { or_number: false }, TEXTS),
+            Operand::IntegerText => (Kind::IntegerText, EXACT_OR_LIST),
+            // Every other number of an entity's own is a time.
+            Operand::Number | Operand::Integer => (Kind::Time, NUMBERS),
+            Operand::IntegerOrText => (Kind::Version, NUMBERS),
+        },
+    }
+}
+
+/// Whether a name means a run's duration, which MLflow's language has no name for.
+pub(super) fn is_duration(entity: Entity, name: &str) -> bool {
+    let (prefix, key) = split(name);
+    entity == Entity::Runs
+        && unquote(key, entity) == "duration"
+        && prefix
+            .is_none_or(|written| matches!(self::prefix(entity, written), Some(Prefix::Attribute)))
+}
+
 /// The field with a name; the refusal is MLflow's sentence about it.
 pub(super) fn field(entity: Entity, used_in: Use, name: &str) -> Result<Field, String> {
     if entity == Entity::RegisteredModels && used_in == Use::Order {
@@ -407,7 +511,7 @@ fn only_lists(attributes: &[&str]) -> String {
 
 /// A field as MLflow's sentences name it: `'attribute' 'status'`, or `attributes.status` for logged
 /// models.
-fn describe(entity: Entity, field: &Field) -> String {
+pub(super) fn describe(entity: Entity, field: &Field) -> String {
     let (kind, plural, key) = match field {
         Field::Metric(key) => ("metric", "metrics", key.as_str()),
         Field::Param(key) => ("parameter", "params", key.as_str()),

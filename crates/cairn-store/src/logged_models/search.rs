@@ -109,21 +109,21 @@ fn condition(sql: &mut Sql, comparison: &Comparison, datasets: &[DatasetFilter])
         }
         Field::Metric(key) => {
             // The latest value of the model, as in an order; models without one do not match.
-            sql.push("EXISTS (SELECT 1 FROM (");
+            sql.not_if_absent(op).push("EXISTS (SELECT 1 FROM (");
             latest_value(sql, key);
             on_datasets(sql, datasets);
-            sql.push(LATEST_FIRST).push(") AS latest WHERE ");
-            sql.compare("latest.metric_value", op, value).push(")");
+            sql.push(LATEST_FIRST).push(") AS latest WHERE 1");
+            sql.and_value("latest.metric_value", op, value).push(")");
         }
         Field::Param(key) => {
-            sql.push("EXISTS (SELECT 1 FROM logged_model_params AS x ");
+            sql.not_if_absent(op).push("EXISTS (SELECT 1 FROM logged_model_params AS x ");
             sql.push("WHERE x.model_id = m.model_id AND x.param_key = ").bind(key.clone());
-            sql.push(" AND ").compare("x.param_value", op, value).push(")");
+            sql.and_value("x.param_value", op, value).push(")");
         }
         Field::Tag(key) => {
-            sql.push("EXISTS (SELECT 1 FROM logged_model_tags AS x ");
+            sql.not_if_absent(op).push("EXISTS (SELECT 1 FROM logged_model_tags AS x ");
             sql.push("WHERE x.model_id = m.model_id AND x.tag_key = ").bind(key.clone());
-            sql.push(" AND ").compare("x.tag_value", op, value).push(")");
+            sql.and_value("x.tag_value", op, value).push(")");
         }
         _ => return Err(Invalid::new("This field is not searchable for logged models").into()),
     }

@@ -402,9 +402,9 @@ fn model_condition(sql: &mut Sql, comparison: &Comparison, asks_for_prompts: boo
             sql.compare(column(*attribute), comparison.op, &comparison.value);
         }
         Field::Tag(key) => {
+            sql.not_if_absent(comparison.op);
             sql.push("m.name IN (SELECT t.name FROM registered_model_tags AS t WHERE t.key = ");
-            sql.bind(key.clone()).push(" AND ");
-            sql.compare("t.value", comparison.op, &comparison.value).push(")");
+            sql.bind(key.clone()).and_value("t.value", comparison.op, &comparison.value).push(")");
         }
         _ => return Err(Invalid::new("This field is not searchable for registered models").into()),
     }

@@ -551,12 +551,12 @@ fn version_condition(sql: &mut Sql, comparison: &Comparison, asks_for_prompts: b
             sql.compare(column(*attribute), comparison.op, &comparison.value);
         }
         Field::Tag(key) => {
+            sql.not_if_absent(comparison.op);
             sql.push(
                 "(v.name, v.version) IN (SELECT t.name, t.version \
                  FROM model_version_tags AS t WHERE t.key = ",
             );
-            sql.bind(key.clone()).push(" AND ");
-            sql.compare("t.value", comparison.op, &comparison.value).push(")");
+            sql.bind(key.clone()).and_value("t.value", comparison.op, &comparison.value).push(")");
         }
         _ => return Err(Invalid::new("This field is not searchable for model versions").into()),
     }

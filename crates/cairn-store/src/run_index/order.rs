@@ -1,7 +1,7 @@
 //! In which order runs are.
 
-use super::{ColumnKey, OrderKey, RunQuery, View, column::Values, texts::number_in};
-use crate::{ReadTx, Result};
+use super::{ColumnKey, OrderKey, RunQuery, View, column::Values};
+use crate::{ReadTx, Result, sql::number_in};
 
 /// What is found: row numbers in order, and how many runs there were before the filter.
 pub(super) struct Found {

@@ -9,7 +9,7 @@ use cairn_core::{
 use regex::Regex;
 
 use super::select::{is_number_match, number_order};
-use crate::Result;
+use crate::{Result, sql::number_in};
 
 /// The code of a value that is NULL in the file: there, but equal to nothing.
 const NULL: u32 = u32::MAX;
@@ -174,11 +174,6 @@ impl<'a> TextTest<'a> {
                 .is_some_and(|number| is_number_match(number_order(number, value), *op)),
         }
     }
-}
-
-/// The number that a text is; NaN is none.
-pub(super) fn number_in(text: &str) -> Option<f64> {
-    text.trim().parse().ok().filter(|number: &f64| !number.is_nan())
 }
 
 /// A pattern of `LIKE`: `%` is any text, `_` any one character, and there is no escape.
