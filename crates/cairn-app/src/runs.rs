@@ -1,13 +1,16 @@
 //! The run table, one run, and its series.
 
 use cairn_core::{
-    ExperimentId, Invalid, LifecycleStage, RunId, filter, filter::Entity, series as reduction,
+    ExperimentId, Invalid, LifecycleStage, RunId, UnixMillis,
+    filter::{self, Context, Entity},
+    series as reduction,
 };
 use cairn_store::{
     metrics::SeriesRow,
     run_table::{TableColumn, TableQuery, TableRow},
     runs::{Run, RunInfo},
 };
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use ts_rs::TS;
 
@@ -64,19 +67,9 @@ pub(crate) async fn columns(app: &App, args: ExperimentIds) -> Result<RunColumns
 pub(crate) async fn page(app: &App, args: RunsPageRequest) -> Result<RunsPage, CommandError> {
     let store = app.store()?;
     let experiment_ids = parse_experiments(&args.experiment_ids)?;
-    let filter_text = args.filter.trim().to_owned();
-    let parsed = filter::parse(Entity::Runs, &filter_text).map_err(|error| {
-        // The place is told for the text as it was sent.
-        let skipped = args.filter.len() - args.filter.trim_start().len();
-        let shifted = Invalid {
-            span: error.span.map(|span| cairn_core::Span {
-                start: span.start + skipped,
-                end: span.end + skipped,
-            }),
-            ..error
-        };
-        errors::invalid_filter(&args.filter, shifted)
-    })?;
+    let context = Context { now: UnixMillis::now(), zone: TimeZone::system() };
+    let parsed = filter::parse_extended(Entity::Runs, &args.filter, &context)
+        .map_err(|error| errors::invalid_filter(&args.filter, error))?;
     if args.columns.len() > MAX_COLUMNS {
         return Err(errors::invalid(Invalid::new(format!(
             "A slice has at most {MAX_COLUMNS} columns; {} were asked for.",

@@ -1,10 +1,11 @@
 //! The `cairn` program.
 //!
 //! `cairn serve` answers MLflow clients over a store; with `--ui` it also serves the interface to a
-//! browser on a port of its own.
+//! browser on a port of its own. `cairn search` lists what a store holds.
 
 mod assets;
 mod interface;
+mod search;
 mod serve;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -26,6 +27,8 @@ enum Command {
 
     /// Print the token of MLflow clients, for MLFLOW_TRACKING_TOKEN; made if there is none
     Token,
+    /// Find runs, experiments or models by a filter
+    Search(search::SearchArgs),
 }
 
 /// Which store, and on which ports.
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(args) => serve::run(args),
         Command::Token => serve::print_token(),
+        Command::Search(args) => search::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

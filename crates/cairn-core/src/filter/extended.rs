@@ -340,12 +340,13 @@ impl Parser<'_> {
                 }
                 Ok(Literal::Text(text.to_owned()))
             }
-            (Kind::Text { .. } | Kind::Word, None) => Err(self.not_text(field, token)),
             (Kind::IntegerText, Some(text)) => Ok(Literal::Text(experiment_id(text, token.span)?)),
             (Kind::IntegerText, None) if is_number => {
                 Ok(Literal::Text(experiment_id(written, token.span)?))
             }
-            (Kind::IntegerText, None) => Err(self.not_text(field, token)),
+            (Kind::Text { .. } | Kind::Word | Kind::IntegerText, None) => {
+                Err(self.not_text(field, token))
+            }
             (Kind::Number, _) => Ok(Literal::Number(self.number(field, token)?)),
             (Kind::Version, _) => Ok(Literal::Number(self.version_number(field, token)?)),
             (Kind::Time, _) => self.time(field, token, text),

@@ -120,6 +120,11 @@ impl Slots {
         while let Some(row) = found.next()? {
             slots.push(slot_row(row)?);
         }
+        slots.rows.shrink_to_fit();
+        slots.ids.shrink_to_fit();
+        slots.experiments.shrink_to_fit();
+        slots.stages.shrink_to_fit();
+        slots.starts.shrink_to_fit();
         let mut by_id: Vec<u32> = (0..slots.len() as u32).collect();
         by_id.sort_unstable_by(|a, b| slots.ids[*a as usize].cmp(&slots.ids[*b as usize]));
         slots.by_id = by_id;

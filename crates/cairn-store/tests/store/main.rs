@@ -1,6 +1,7 @@
 //! The store through its public face, on real files.
 
 mod artifacts;
+mod dialect;
 mod opening;
 mod run_index;
 mod run_table;
