@@ -107,6 +107,24 @@ pub enum BackupError {
     },
 }
 
+impl BackupError {
+    /// What to do about it, in one sentence.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "Check the permissions of the folder and of the file.",
+            Self::NoSpace { .. } => "Free some space; older backups may be removed by hand.",
+            Self::Damaged { .. } => {
+                "'cairn restore' puts the newest backup in its place and keeps the damaged file."
+            }
+            Self::UnsoundBackup { .. } => "Choose another one; 'cairn backups' lists them.",
+            Self::InUse { .. } => "Stop these programs, then try again.",
+            Self::Missing { .. } => "'cairn backups' lists those that there are.",
+            Self::Cancelled => "Try again.",
+            Self::Sqlite { .. } => "Check that it is an mlflow.db on a local disk, and readable.",
+        }
+    }
+}
+
 /// One backup.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {

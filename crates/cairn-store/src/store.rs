@@ -78,6 +78,15 @@ impl Store {
     ///
     /// Errors: see [`OpenError`]; whatever was there is untouched.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self, OpenError> {
+        Self::open_with_clock(path, options, UnixMillis::now)
+    }
+
+    /// [`Store::open`] with another clock than the system's for the times of writes.
+    pub fn open_with_clock(
+        path: &Path,
+        options: OpenOptions,
+        clock: impl Fn() -> UnixMillis + Send + 'static,
+    ) -> Result<Self, OpenError> {
         let path = std::path::absolute(path).map_err(|source| OpenError::Io {
             path: path.to_owned(),
             action: "found",
@@ -87,7 +96,7 @@ impl Store {
         match fs::metadata(&database) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                create_database(&dir, &database)?;
+                create_database(&dir, &database, clock())?;
             }
             Err(source) => return Err(OpenError::Io { path: database, action: "read", source }),
         }
@@ -101,8 +110,9 @@ impl Store {
             .map_err(|error| OpenError::from_sqlite(database.clone(), error))?;
         let run_index = RunIndex::default();
         let feed = ChangeFeed::new(run_index.versions.clone());
-        let (writer, thread) = Writer::start(connection, dir.clone(), state.clone(), feed.clone())
-            .map_err(|source| OpenError::Io { path: dir.clone(), action: "opened", source })?;
+        let (writer, thread) =
+            Writer::start(connection, dir.clone(), state.clone(), feed.clone(), Box::new(clock))
+                .map_err(|source| OpenError::Io { path: dir.clone(), action: "opened", source })?;
         let artifacts = ArtifactTree::new(dir.clone());
         let size = fs::metadata(&database).map_or(0, |metadata| metadata.len());
         let check = if was_left_open && size > CHECKED_WHOLE {
@@ -332,7 +342,7 @@ fn create_dir(path: &Path) -> Result<(), OpenError> {
 
 /// Makes a store's database beside the final name and renames it, so that a half-made one is never
 /// seen, and one that another program makes at the same moment is never replaced.
-fn create_database(dir: &Path, database: &Path) -> Result<(), OpenError> {
+fn create_database(dir: &Path, database: &Path, now: UnixMillis) -> Result<(), OpenError> {
     // SQLite would play what an older file left behind into the new one.
     for suffix in ["-wal", "-shm", "-journal"] {
         let path = with_suffix(database, suffix);
@@ -358,8 +368,7 @@ fn create_database(dir: &Path, database: &Path) -> Result<(), OpenError> {
         let sqlite = |error| OpenError::from_sqlite(database.to_owned(), error);
         let mut connection = Connection::open(&temporary).map_err(sqlite)?;
         connection.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;
-        schema::create(&mut connection, "mlflow-artifacts:/0", UnixMillis::now().0)
-            .map_err(sqlite)?;
+        schema::create(&mut connection, "mlflow-artifacts:/0", now.0).map_err(sqlite)?;
         // Last, so that closing the only connection leaves one complete file.
         connection.execute_batch("PRAGMA journal_mode = WAL").map_err(sqlite)?;
         connection.close().map_err(|(_, error)| sqlite(error))?;

@@ -54,6 +54,9 @@ pub(crate) type Answer = Box<dyn FnOnce() + Send>;
 /// Sends an error to whoever waits.
 pub(crate) type Fail = Box<dyn FnOnce(StoreError) + Send>;
 
+/// Tells the time of a write.
+pub(crate) type Clock = Box<dyn Fn() -> UnixMillis + Send>;
+
 /// The shape of the file and why it may not be written, shared with readers.
 #[derive(Debug)]
 pub(crate) struct FileState {
@@ -74,9 +77,10 @@ impl Writer {
         dir: PathBuf,
         state: Arc<RwLock<FileState>>,
         feed: ChangeFeed,
+        clock: Clock,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (queue, requests) = sync_channel(QUEUE);
-        let worker = Worker { connection, dir, state, feed, data_version: -1 };
+        let worker = Worker { connection, dir, state, feed, clock, data_version: -1 };
         let thread = thread::Builder::new()
             .name("cairn-store-writer".into())
             .spawn(move || worker.run(&requests))?;
@@ -109,6 +113,7 @@ struct Worker {
     dir: PathBuf,
     state: Arc<RwLock<FileState>>,
     feed: ChangeFeed,
+    clock: Clock,
     /// SQLite's counter of commits by others, as last seen on this connection.
     data_version: i64,
 }
@@ -172,12 +177,15 @@ impl Worker {
         }
         self.watch();
         if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
-            // All that wait would wait as long again, one after the other.
             let error = StoreError::from(error).at(&self.dir);
             self.stop_if_damaged(&error);
-            (first.fail)(error.clone());
-            while let Ok(waiting) = requests.try_recv() {
-                (waiting.fail)(error.clone());
+            let mut refused = vec![first];
+            if matches!(error, StoreError::Busy) {
+                // All that wait now would wait as long again, one after the other.
+                refused.extend(requests.try_iter());
+            }
+            for request in refused {
+                (request.fail)(error.clone());
             }
             return;
         }
@@ -242,7 +250,7 @@ impl Worker {
         let mut tx = WriteTx {
             read: ReadTx { connection: &self.connection, shape },
             changes: &mut own,
-            now: UnixMillis::now(),
+            now: (self.clock)(),
         };
         // A fault of one request must not end the thread that serves all the others.
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut tx)))

@@ -3,7 +3,10 @@
 //! Each test has a bounded default; `CAIRN_TEST_SCALE` multiplies it (CONTRIBUTING.md).
 
 mod backups;
+mod clock;
+mod faults;
 mod power_loss;
+mod registry_model;
 mod workload;
 
 use std::path::Path;
