@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, RwLock},
 };
 
-use cairn_store::{OpenOptions, Store};
+use cairn_store::{BackupKeeper, OpenOptions, Schedule, Store, backup::BackupFolder};
 use tokio::sync::{broadcast, watch};
 
 use crate::{
@@ -89,6 +89,11 @@ impl AppOptions {
     pub fn default_store(&self) -> PathBuf {
         self.data_dir.join("store")
     }
+
+    /// Where the backups of all stores lie, a folder for each.
+    pub fn backups(&self) -> PathBuf {
+        self.data_dir.join("backups")
+    }
 }
 
 /// The application. Clones share it.
@@ -102,6 +107,8 @@ pub(crate) struct Inner {
     pub host: Box<dyn Host>,
     pub settings: Mutex<SettingsFile>,
     pub store: RwLock<Option<Store>>,
+    /// Backs up the open store.
+    pub backups: Mutex<Option<BackupKeeper>>,
     pub live: broadcast::Sender<LiveEvent>,
     pub jobs: Jobs,
     pub files: FileHandles,
@@ -123,6 +130,7 @@ impl App {
             host,
             settings: Mutex::new(settings),
             store: RwLock::new(None),
+            backups: Mutex::new(None),
             live: broadcast::channel(1024).0,
             jobs: Jobs::default(),
             files: FileHandles::default(),
@@ -156,6 +164,8 @@ impl App {
         self.inner.generation.send_modify(|generation| *generation += 1);
         self.inner.host.serve(None);
         self.inner.jobs.cancel_all().await;
+        let backups = self.inner.backups.lock().expect("no holder of this lock panics").take();
+        let _ = tokio::task::spawn_blocking(move || drop(backups)).await;
         self.inner.store.write().expect("no holder of this lock panics").take();
     }
 
@@ -193,6 +203,13 @@ impl App {
         self.inner.generation.send_modify(|generation| *generation += 1);
         *self.inner.store.write().expect("no holder of this lock panics") = Some(store.clone());
         self.inner.files.clear();
+        let backups = keep_backups(&store, &self.inner.options);
+        // The old one ends off this thread: it may be in the middle of a backup.
+        let old = {
+            let mut slot = self.inner.backups.lock().expect("no holder of this lock panics");
+            std::mem::replace(&mut *slot, backups)
+        };
+        tokio::task::spawn_blocking(move || drop(old));
         live::follow(self, &store);
         self.inner.host.serve(Some(store.clone()));
         let path = if store.database().file_name().is_some_and(|name| name == "mlflow.db") {
@@ -265,6 +282,18 @@ impl App {
         // No window listens while none is open.
         let _ = self.inner.live.send(event);
     }
+}
+
+/// Backs a store up while it is open; `None` for one that is only read, or if that cannot be done,
+/// which is no reason not to open the store.
+pub fn keep_backups(store: &Store, options: &AppOptions) -> Option<BackupKeeper> {
+    if store.read_only().is_some() {
+        return None;
+    }
+    let folder = BackupFolder::new(&options.backups(), store.database());
+    BackupKeeper::start(store, folder, Schedule::default())
+        .inspect_err(|error| tracing::warn!(%error, "no backups are taken of the store"))
+        .ok()
 }
 
 /// The store that the window opens when none is named: the last one, or the default one.

@@ -1,9 +1,11 @@
 //! The `cairn` program.
 //!
 //! `cairn serve` answers MLflow clients over a store; with `--ui` it also serves the interface to a
-//! browser on a port of its own. `cairn search` lists what a store holds.
+//! browser on a port of its own. `cairn search` lists what a store holds. `cairn backup` and its
+//! siblings copy a store's database and put a copy back.
 
 mod assets;
+mod backup;
 mod interface;
 mod search;
 mod serve;
@@ -29,6 +31,27 @@ enum Command {
     Token,
     /// Find runs, experiments or models by a filter
     Search(search::SearchArgs),
+    /// Copy a store's database to a file outside it, also while it is in use
+    Backup(StoreArgs),
+    /// List the backups of a store, newest first
+    Backups(StoreArgs),
+    /// Put a backup in the place of a store's database, and keep what was there beside it
+    Restore {
+        /// Which backup, as `cairn backups` names it [default: the newest]
+        #[arg(value_name = "BACKUP")]
+        backup: Option<String>,
+
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+struct StoreArgs {
+    /// The folder of the store, or its mlflow.db [default: the store of the desktop program]
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
 }
 
 /// Which store, and on which ports.
@@ -70,6 +93,9 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Token => serve::print_token(),
         Command::Search(args) => search::run(&args),
+        Command::Backup(args) => backup::take(args.store),
+        Command::Backups(args) => backup::list(args.store),
+        Command::Restore { backup, store } => backup::restore(store.store, backup.as_deref()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

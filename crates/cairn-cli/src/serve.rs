@@ -5,7 +5,7 @@ use std::{io::Write as _, path::Path, sync::Arc};
 use anyhow::{Context as _, anyhow};
 use cairn_app::{
     App, AppOptions, Host,
-    app::{preferred_port, remember_port, remembered_port, usual_store},
+    app::{keep_backups, preferred_port, remember_port, remembered_port, usual_store},
     dto::ServerStatus,
     token::{ClientAccess, client_access, token_file},
 };
@@ -61,8 +61,10 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         if wants_token {
             tell_of_token();
         }
+        let backups = keep_backups(&store, &options);
         until_signal.await;
         server.shutdown().await;
+        drop(backups);
         // The last handle of the store waits until all that was accepted is written.
         drop(store);
         Ok(())
