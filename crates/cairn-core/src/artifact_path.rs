@@ -78,6 +78,11 @@ impl ArtifactPath {
         Path::new(if self.0.is_empty() { "." } else { &self.0 })
     }
 
+    /// The segments from the top; none for the folder itself.
+    pub fn segments(&self) -> impl Iterator<Item = &str> {
+        self.0.split('/').filter(|segment| !segment.is_empty())
+    }
+
     /// The last segment; empty for the folder itself.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
@@ -179,6 +184,8 @@ mod tests {
         let path = ArtifactPath::parse("a/b/c.txt").unwrap();
         assert_eq!(path.file_name(), "c.txt");
         assert_eq!(path.parent().unwrap().as_str(), "a/b");
+        assert_eq!(path.segments().collect::<Vec<_>>(), ["a", "b", "c.txt"]);
+        assert_eq!(ArtifactPath::root().segments().count(), 0);
         assert_eq!(ArtifactPath::root().join(&path), path);
         assert_eq!(ArtifactPath::root().parent(), None);
         assert_eq!(ArtifactPath::parse("a").unwrap().parent(), Some(ArtifactPath::root()));

@@ -1,7 +1,9 @@
 //! The artifact tree: files of runs and models, opened relative to a directory handle.
 //!
 //! Every path is an [`ArtifactPath`], and every file is opened below a handle of the tree's folder
-//! (cap-std), so that neither `..` nor a symbolic link leads out of it.
+//! (cap-std), so that neither `..` nor a symbolic link leads out of it. Links below that folder are
+//! not followed at all, whatever they lead to and whenever they appear: each folder on the way is
+//! opened from the one before.
 
 use std::{
     io::{self, Write as _},
@@ -11,6 +13,7 @@ use std::{
 };
 
 use cairn_core::ArtifactPath;
+use cap_fs_ext::{DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _};
 use cap_std::{
     ambient_authority,
     fs::{Dir, DirBuilder, DirBuilderExt as _, File, OpenOptions, OpenOptionsExt as _},
@@ -116,7 +119,7 @@ impl ArtifactTree {
     pub fn list(&self, location: &Location, below: &ArtifactPath) -> Result<Vec<Entry>> {
         let (root, path) = resolve(location, below)?;
         let Some(root) = self.open_root(root, false)? else { return Ok(Vec::new()) };
-        let dir = match root.open_dir(path.as_path()) {
+        let dir = match descend(root, &path) {
             Ok(dir) => dir,
             Err(error) if is_absent(&error) => return Ok(Vec::new()),
             Err(error) => return Err(self.io_error(&path, "read", error)),
@@ -151,10 +154,17 @@ impl ArtifactTree {
         // A pipe must not make the reader wait for a writer.
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-        let file = match root.open_with(path.as_path(), &options) {
+        options.follow(FollowSymlinks::No);
+        // The root is opened as the folder that it is, and refused below.
+        let opened = match path.parent() {
+            Some(parent) => descend(root, &parent)
+                .and_then(|folder| folder.open_with(path.file_name(), &options)),
+            None => root.open("."),
+        };
+        let file = match opened {
             Ok(file) => file,
+            // That there is a link, or something that may not be read, is not told.
             Err(error) if is_absent(&error) => return Err(missing()),
-            // cap-std refuses links that lead out of the tree; that there is something is not told.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(missing()),
             Err(error) => return Err(self.io_error(&path, "read", error)),
         };
@@ -194,15 +204,19 @@ impl ArtifactTree {
 
     /// Removes a file, or a folder with all in it. Removing what is not there is a success.
     pub fn delete(&self, path: &ArtifactPath) -> Result<()> {
-        if path.is_root() {
+        let Some(parent) = path.parent() else {
             return Err(StoreError::Invalid(cairn_core::Invalid::new("Invalid path")));
-        }
-        let Some(root) = self.open_root(Root::Tree, false)? else { return Ok(()) };
-        let removed = match root.symlink_metadata(path.as_path()) {
-            Ok(metadata) if metadata.is_dir() => root.remove_dir_all(path.as_path()),
-            Ok(_) => root.remove_file(path.as_path()),
-            Err(error) => Err(error),
         };
+        let Some(root) = self.open_root(Root::Tree, false)? else { return Ok(()) };
+        let name = path.file_name();
+        let removed = descend(root, &parent).and_then(|folder| {
+            if folder.symlink_metadata(name)?.is_dir() {
+                // Opens the folder as no link and removes it by that handle.
+                folder.open_dir_nofollow(name)?.remove_open_dir_all()
+            } else {
+                folder.remove_file(name)
+            }
+        });
         match removed {
             Err(error) if !is_absent(&error) => Err(self.io_error(path, "removed", error)),
             _ => Ok(()),
@@ -310,14 +324,13 @@ impl Upload {
         drop(file);
         let root = self.tree.open_root(Root::Tree, true)?.expect("made when missing");
         let parent = self.path.parent().expect("the root is refused");
-        let is_new_folder = !root.is_dir(parent.as_path());
-        ensure_dir(&root, parent.as_path()).map_err(&failed)?;
-        self.store.rename(&self.temporary, &root, self.path.as_path()).map_err(&failed)?;
+        let (folders, is_new) = make_way(root, &parent).map_err(&failed)?;
+        let folder = folders.last().expect("the root is among them");
+        self.store.rename(&self.temporary, folder, self.path.file_name()).map_err(&failed)?;
         // The name is on disk once its folder is, and a new folder once those above it are.
-        let mut folder = Some(parent);
-        while let Some(path) = folder {
-            root.open(path.as_path()).and_then(|dir| dir.sync_all()).map_err(&failed)?;
-            folder = if is_new_folder { path.parent() } else { None };
+        let unsynced = if is_new { folders.len() } else { 1 };
+        for folder in folders.iter().rev().take(unsynced) {
+            folder.open(".").and_then(|dir| dir.sync_all()).map_err(&failed)?;
         }
         Ok(())
     }
@@ -328,6 +341,40 @@ impl Drop for Upload {
         // After a successful rename there is nothing of that name.
         let _ = self.store.remove_file(&self.temporary);
     }
+}
+
+/// Opens a folder below another one, each on the way from the one before and none through a link.
+fn descend(root: Dir, path: &ArtifactPath) -> io::Result<Dir> {
+    path.segments().try_fold(root, |folder, name| folder.open_dir_nofollow(name))
+}
+
+/// Like [`descend`], but makes what is missing, for the owner only. Answers all folders from the
+/// root on, and whether any of them is new.
+fn make_way(root: Dir, path: &ArtifactPath) -> io::Result<(Vec<Dir>, bool)> {
+    let mut folders = vec![root];
+    let mut is_new = false;
+    for name in path.segments() {
+        let above = folders.last().expect("begins with the root");
+        let folder = match above.open_dir_nofollow(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                is_new = true;
+                match above.create_dir_with(name, DirBuilder::new().mode(0o700)) {
+                    // Another upload made it meanwhile.
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(error);
+                    }
+                    _ => above.open_dir_nofollow(name)?,
+                }
+            }
+            // What is in the way of a folder is a file or a link.
+            Err(error) if is_absent(&error) => {
+                return Err(io::Error::from(io::ErrorKind::NotADirectory));
+            }
+            folder => folder?,
+        };
+        folders.push(folder);
+    }
+    Ok((folders, is_new))
 }
 
 /// Makes a folder and its parents, for the owner only.
@@ -341,7 +388,8 @@ fn ensure_dir(dir: &Dir, path: &Path) -> io::Result<()> {
 }
 
 fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    is_link || matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn unix_millis(time: std::time::SystemTime) -> Option<i64> {

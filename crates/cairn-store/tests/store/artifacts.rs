@@ -116,3 +116,109 @@ fn locations_inside_and_outside_are_told_apart() {
     let moved = locate("/home/before/project/mlruns/7/r/artifacts");
     assert_eq!(moved, Location::Folder(path("mlruns/7/r/artifacts")));
 }
+
+#[test]
+fn links_are_neither_shown_nor_followed_even_inside_the_tree() {
+    let fixture = Fixture::new();
+    put(&fixture, "1/r/artifacts/real/f", b"inside").unwrap();
+    let tree = fixture.store.dir().join("mlartifacts");
+    let link = |from: &str, to: &str| std::os::unix::fs::symlink(to, tree.join(from)).unwrap();
+    link("1/r/artifacts/folder", "real");
+    link("1/r/artifacts/file", "real/f");
+    link("1/r/artifacts/gone", "nothing");
+    let root = Location::Tree(path("1/r/artifacts"));
+    let listed = fixture.store.artifacts().list(&root, &ArtifactPath::root()).unwrap();
+    assert_eq!(listed.iter().map(|entry| &*entry.name).collect::<Vec<_>>(), ["real"]);
+    assert_eq!(fixture.store.artifacts().list(&root, &path("folder")).unwrap(), []);
+    for name in ["file", "gone", "folder/f"] {
+        let read = read(&fixture, &format!("1/r/artifacts/{name}"));
+        assert!(matches!(read, Err(StoreError::NotFound(_))), "{name}: {read:?}");
+    }
+    for name in ["folder/new", "gone/new", "file/new"] {
+        let written = put(&fixture, &format!("1/r/artifacts/{name}"), b"x");
+        assert!(matches!(written, Err(StoreError::Invalid(_))), "{name}: {written:?}");
+    }
+    fixture.store.artifacts().delete(&path("1/r/artifacts/folder/f")).unwrap();
+    assert_eq!(read(&fixture, "1/r/artifacts/real/f").unwrap(), b"inside");
+    // A link itself is replaced or removed, never what it leads to.
+    put(&fixture, "1/r/artifacts/file", b"new").unwrap();
+    fixture.store.artifacts().delete(&path("1/r/artifacts/folder")).unwrap();
+    assert_eq!(read(&fixture, "1/r/artifacts/file").unwrap(), b"new");
+    assert_eq!(read(&fixture, "1/r/artifacts/real/f").unwrap(), b"inside");
+}
+
+/// Folders turn into links to a place outside and back while files are read, written, listed and
+/// removed through them. `CAIRN_LINK_RACE_SECONDS` makes it longer than its two seconds.
+#[test]
+fn a_folder_that_turns_into_a_link_lets_nothing_out_or_in() {
+    use std::{
+        sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+        time::{Duration, Instant},
+    };
+    let seconds = std::env::var("CAIRN_LINK_RACE_SECONDS").ok().and_then(|text| text.parse().ok());
+    let end = Instant::now() + Duration::from_secs(seconds.unwrap_or(2));
+    let fixture = Fixture::new();
+    let outside = tempfile::tempdir().unwrap();
+    fs::create_dir(outside.path().join("below")).unwrap();
+    for name in ["f", "below/f"] {
+        fs::write(outside.path().join(name), "canary").unwrap();
+    }
+    put(&fixture, "0/r/artifacts/swapped/below/f", b"inside").unwrap();
+    put(&fixture, "0/r/artifacts/swapped/f", b"inside").unwrap();
+    let swapped = fixture.store.dir().join("mlartifacts/0/r/artifacts/swapped");
+    let aside = swapped.with_file_name("aside");
+    let (is_over, swaps, reads) =
+        (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                // The workers remove and make it too: what is not there cannot be swapped.
+                let _ = fs::rename(&swapped, &aside);
+                if std::os::unix::fs::symlink(outside.path(), &swapped).is_ok() {
+                    swaps.fetch_add(1, Ordering::Relaxed);
+                }
+                let _ = fs::remove_file(&swapped);
+                if fs::rename(&aside, &swapped).is_err() {
+                    let _ = fs::remove_dir_all(&aside);
+                }
+            }
+        });
+        for worker in 0..2 {
+            let (fixture, reads) = (&fixture, &reads);
+            scope.spawn(move || {
+                let root = Location::Tree(path("0/r/artifacts/swapped"));
+                while Instant::now() < end {
+                    for name in ["f", "below/f"] {
+                        let at = format!("0/r/artifacts/swapped/{name}");
+                        if let Ok(bytes) = read(fixture, &at) {
+                            assert_ne!(bytes, b"canary", "{at}");
+                        }
+                        reads.fetch_add(1, Ordering::Relaxed);
+                        let _ = put(fixture, &format!("{at}{worker}"), b"inside");
+                        let _ = put(fixture, &at, b"inside");
+                        if let Ok(entries) = fixture.store.artifacts().list(&root, &path("below")) {
+                            assert!(entries.iter().all(|entry| entry.name != "canary"));
+                        }
+                    }
+                    let _ = fixture.store.artifacts().delete(&path("0/r/artifacts/swapped/below"));
+                }
+            });
+        }
+        while Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert!(swaps.into_inner() > 50, "the folder was hardly swapped");
+    assert!(reads.into_inner() > 50, "hardly anything was read");
+    let mut left: Vec<_> = fs::read_dir(outside.path())
+        .unwrap()
+        .chain(fs::read_dir(outside.path().join("below")).unwrap())
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["below", "f", "f"], "nothing outside came or went");
+    for name in ["f", "below/f"] {
+        assert_eq!(fs::read_to_string(outside.path().join(name)).unwrap(), "canary");
+    }
+}
