@@ -67,19 +67,41 @@ impl Column {
     /// Reads a column of [`ColumnKey::stored`].
     pub fn load(tx: &ReadTx<'_>, key: &ColumnKey, slots: &Slots) -> Result<Self> {
         let Source { value, table, key: wanted } = Source::of(key);
-        // The primary key leads from the key to the runs in the order of their ids.
-        let sql = format!(
-            "SELECT run_uuid, {value} FROM {table} WHERE {}",
-            if wanted.is_some() { "key = ?1 ORDER BY run_uuid" } else { "?1 IS NULL" }
-        );
+        let mut builder = Builder::new(key);
+        let Some(wanted) = wanted else {
+            let sql = format!("SELECT rowid, {value} FROM {table} ORDER BY rowid");
+            let mut statement = tx.connection.prepare_cached(&sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                if let Some(slot) = slots.slot_of_row(row.get(0)?)
+                    && let Some(value) = read(key, row.get_ref(1)?, row.get_ref(2)?)
+                {
+                    builder.push(slot as u32, &value);
+                }
+            }
+            return Ok(builder.finish());
+        };
+        // The primary key leads from the key to the runs in the order of their ids, and has all that
+        // is asked here. The rows themselves lie in the order of logging: read in that order, each
+        // page of the file is read once.
+        let sql = format!("SELECT rowid, run_uuid FROM {table} WHERE key = ?1 ORDER BY run_uuid");
         let mut statement = tx.connection.prepare_cached(&sql)?;
         let mut rows = statement.query([wanted])?;
         let mut slot_of = slots.by_ascending_id();
-        let mut builder = Builder::new(key);
+        let mut places: Vec<(i64, u32)> = Vec::new();
         while let Some(row) = rows.next()? {
             // A row whose run is gone belongs to nothing.
-            if let Some(slot) = slot_of(text(row.get_ref(0)?))
-                && let Some(value) = read(key, row.get_ref(1)?, row.get_ref(2)?)
+            if let Some(slot) = slot_of(text(row.get_ref(1)?)) {
+                places.push((row.get(0)?, slot));
+            }
+        }
+        places.sort_unstable();
+        let sql = format!("SELECT {value} FROM {table} WHERE rowid = ?1");
+        let mut statement = tx.connection.prepare_cached(&sql)?;
+        for (row, slot) in places {
+            let mut found = statement.query([row])?;
+            if let Some(row) = found.next()?
+                && let Some(value) = read(key, row.get_ref(0)?, row.get_ref(1)?)
             {
                 builder.push(slot, &value);
             }
