@@ -1,17 +1,24 @@
 """Stock MLflow in processes and environments of its own."""
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
 import uuid
 from pathlib import Path
 
 HERE = Path(__file__).parent
+# Long enough for a loaded machine that has never started it before.
+START_SECONDS = 180
 
 # The newest of each minor release of MLflow 3 that can be installed.
 RELEASES_OF_3 = [
@@ -43,12 +50,53 @@ def environment():
     return {**kept, "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
-def run(python, script, *arguments, cwd):
+def run(python, script, *arguments, cwd, variables=None):
     """Runs one of the scripts beside this file; its output is part of a failure's message."""
     argv = [str(python), str(HERE / script), *map(str, arguments)]
-    done = subprocess.run(argv, env=environment(), cwd=cwd, text=True, capture_output=True, timeout=300, check=False)
+    env = {**environment(), **(variables or {})}
+    done = subprocess.run(argv, env=env, cwd=cwd, text=True, capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, f"{' '.join(argv)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
     return done.stdout
+
+
+class Server:
+    """`mlflow server` of any release on a new file, or on one that is there, from being ready to its end."""
+
+    def __init__(self, python, database, folder):
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        argv = [
+            str(python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+            "--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(folder / "artifacts"),
+        ]  # fmt: skip
+        self.log = open(folder / "mlflow-server.log", "w+", encoding="utf-8")
+        # A group of its own, since it starts workers.
+        self.process = subprocess.Popen(
+            argv, env=environment(), cwd=folder, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    def wait(self):
+        """Waits until it answers; its address."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+                if answer.status == 200:
+                    return self.url
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.log.seek(0)
+                raise AssertionError(f"mlflow server does not answer:\n{self.log.read()}")
+            time.sleep(0.1)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.log.close()
 
 
 def read_facts(database, cwd, python=sys.executable):

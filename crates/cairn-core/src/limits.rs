@@ -184,8 +184,8 @@ pub fn check_registry_tag(key: &str, value: &str) -> Result<(), Invalid> {
     check_length(value, MAX_REGISTRY_TAG_VALUE_CHARS, "value")
 }
 
-/// Checks a new alias of a registered model.
-pub fn check_alias(alias: &str) -> Result<(), Invalid> {
+/// Checks what a client calls an alias of a registered model, whether or not one may have that name.
+pub fn check_alias_name(alias: &str) -> Result<(), Invalid> {
     if alias.is_empty() {
         return Err(Invalid::new("Registered model alias name cannot be empty."));
     }
@@ -196,7 +196,12 @@ pub fn check_alias(alias: &str) -> Result<(), Invalid> {
             shorten(alias)
         )));
     }
-    check_length(alias, MAX_ALIAS_CHARS, "Registered model alias name")?;
+    check_length(alias, MAX_ALIAS_CHARS, "Registered model alias name")
+}
+
+/// Checks a new alias of a registered model.
+pub fn check_alias(alias: &str) -> Result<(), Invalid> {
+    check_alias_name(alias)?;
     if alias.eq_ignore_ascii_case("latest") {
         return Err(Invalid::new("'latest' alias name (case insensitive) is reserved."));
     }
@@ -256,7 +261,7 @@ pub fn check_input_tag(key: &str, value: &str) -> Result<(), Invalid> {
 }
 
 /// Checks a key's characters, and that it could be the path of a file as it is.
-fn check_key(key: &str, parameter: &str) -> Result<(), Invalid> {
+pub fn check_key(key: &str, parameter: &str) -> Result<(), Invalid> {
     if !key.chars().all(|c| is_word(c) || matches!(c, '/' | '.' | '-' | ' ' | ':')) {
         return Err(Invalid::new(format!(
             "Invalid value {} for parameter '{parameter}' supplied: Names may only contain \

@@ -77,13 +77,17 @@ pub(crate) async fn search(call: Call) -> Answer {
 pub(crate) async fn latest_versions(call: Call) -> Answer {
     let fields = call.fields()?;
     let name = fields.required_text("name")?.to_owned();
-    let stages = fields
-        .texts("stages")?
-        .into_iter()
-        .map(str::parse::<Stage>)
-        .collect::<Result<Vec<_>, _>>()?;
+    let stages =
+        fields.texts("stages")?.into_iter().map(str::parse::<Stage>).collect::<Result<Vec<_>, _>>();
     drop(fields);
-    let versions = call.store.read(move |tx| tx.latest_versions(&name, &stages)).await?;
+    let versions = call
+        .store
+        .read(move |tx| {
+            // A model that is not there is said before a stage that is none.
+            tx.require_registered_model(&name)?;
+            tx.latest_versions(&name, &stages?)
+        })
+        .await?;
     json(&Listing {
         name: "model_versions",
         items: versions.iter().map(ModelVersionMessage::from).collect(),

@@ -12,6 +12,7 @@ impl ReadTx<'_> {
     ///
     /// Errors: an alias that the model does not have is [`StoreError::Invalid`], as in MLflow.
     pub fn model_version_by_alias(&self, name: &str, alias: &str) -> Result<ModelVersion> {
+        limits::check_alias_name(alias)?;
         if alias.eq_ignore_ascii_case("latest") {
             let latest = self.latest_versions(name, &[])?.into_iter().last();
             return latest.ok_or_else(|| {
@@ -54,6 +55,7 @@ impl WriteTx<'_> {
 
     /// Removes an alias; removing one that is not there is a success.
     pub fn delete_model_alias(&mut self, name: &str, alias: &str) -> Result<()> {
+        limits::check_alias_name(alias)?;
         self.require_registered_model(name)?;
         if !self.shape.has_aliases {
             return Ok(());

@@ -176,7 +176,7 @@ impl ReadTx<'_> {
     }
 
     /// Refuses a name that no registered model has.
-    pub(super) fn require_registered_model(&self, name: &str) -> Result<()> {
+    pub fn require_registered_model(&self, name: &str) -> Result<()> {
         self.find_registered_model(name)?.map(|_| ()).ok_or_else(|| not_found(name))
     }
 
@@ -315,7 +315,7 @@ impl WriteTx<'_> {
 
     /// Removes a tag of a registered model; removing one that is not there is a success.
     pub fn delete_registered_model_tag(&mut self, name: &str, key: &str) -> Result<()> {
-        limits::check_tag_key(key, "key")?;
+        limits::check_key(key, "key")?;
         self.require_registered_model(name)?;
         self.connection
             .prepare_cached("DELETE FROM registered_model_tags WHERE name = ?1 AND key = ?2")?

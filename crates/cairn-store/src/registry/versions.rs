@@ -403,7 +403,7 @@ impl WriteTx<'_> {
 
     /// Removes a tag of a version; removing one that is not there is a success.
     pub fn delete_model_version_tag(&mut self, name: &str, version: i64, key: &str) -> Result<()> {
-        limits::check_tag_key(key, "key")?;
+        limits::check_key(key, "key")?;
         self.require_model_version(name, version)?;
         self.connection
             .prepare_cached(
