@@ -18,7 +18,6 @@ import time
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
-from mlflow.entities._mlflow_object import _MlflowObject
 from mlflow.exceptions import MlflowException
 
 ID = re.compile(r"[0-9a-f]{32}")
@@ -43,7 +42,7 @@ class Transcript:
             answer = call(*arguments, **options)
         except MlflowException as error:
             noted = {"refused": error.error_code}
-        except (OSError, TypeError) as error:
+        except Exception as error:
             noted = {"raised": type(error).__name__}
         else:
             noted = self.plain(answer)
@@ -74,7 +73,8 @@ class Transcript:
             return {self.text(str(key)): self.plain(item) for key, item in sorted(value.items(), key=lambda item: str(item[0]))}
         if isinstance(value, datetime.datetime):
             return "a time"
-        if isinstance(value, _MlflowObject):
+        # MLflow's entities list their properties.
+        if hasattr(value, "_properties"):
             fields = {name: self.plain(item) for name, item in sorted(dict(value).items()) if not name.startswith("_")}
             if versions := fields.get("latest_versions"):
                 # In no order that means anything.
