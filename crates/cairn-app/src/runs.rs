@@ -6,7 +6,6 @@ use cairn_core::{
     series as reduction,
 };
 use cairn_store::{
-    metrics::SeriesRow,
     run_table::{TableColumn, TableQuery, TableRow},
     runs::{Run, RunInfo},
 };
@@ -141,51 +140,41 @@ pub(crate) async fn series(app: &App, args: SeriesRequest) -> Result<Series, Com
     let store = app.store()?;
     let id = parse_run(&args.run_id)?;
     let width = args.width_px.clamp(1, 10_000) as usize;
-    store
-        .read(move |tx| {
-            let file = tx.shape().schema_version();
-            let after = args.after.as_deref().map(parse_cursor);
-            // After a migration the rows have other numbers: begin again.
-            let (after_row, restarted) = match after {
-                Some(Some((version, row))) if version == file => (row, false),
-                Some(_) => (i64::MIN, true),
-                None => (i64::MIN, false),
-            };
-            let rows = tx.metric_series(&id, &args.metric_key, after_row)?;
-            let last = rows.iter().map(|row| row.row_id).max();
-            let last = last.or((after_row != i64::MIN).then_some(after_row));
-            let is_whole = after_row == i64::MIN;
-            let kept = if is_whole { reduced(&rows, width) } else { None };
-            let picked: Vec<&SeriesRow> = match &kept {
-                Some(kept) => kept.iter().map(|index| &rows[*index]).collect(),
-                None => rows.iter().collect(),
-            };
-            Ok(Series {
-                steps: picked.iter().map(|row| row.step).collect(),
-                timestamps: picked.iter().map(|row| row.timestamp).collect(),
-                values: picked.iter().map(|row| row.value.unclamped().into()).collect(),
-                total_points: if is_whole {
-                    rows.len() as u64
-                } else {
-                    tx.metric_count(&id, &args.metric_key)?
-                },
-                is_reduced: kept.is_some(),
-                cursor: last.map(|row| format!("{file}.{row}")),
-                restarted,
-            })
+    blocking(move || {
+        let whole = store.metric_series(&id, &args.metric_key)?;
+        let file = whole.schema_version;
+        let total_points = whole.steps.len() as u64;
+        let cursor = |row: Option<i64>| row.map(|row| format!("{file}.{row}"));
+        let after = args.after.as_deref().map(parse_cursor);
+        // After a migration the rows have other numbers: begin again.
+        if let Some(Some((version, after_row))) = after
+            && version == file
+        {
+            let rows =
+                store.read_blocking(|tx| tx.metric_series(&id, &args.metric_key, after_row))?;
+            let last = rows.iter().map(|row| row.row_id).max().unwrap_or(after_row);
+            return Ok(Series {
+                steps: rows.iter().map(|row| row.step).collect(),
+                timestamps: rows.iter().map(|row| row.timestamp).collect(),
+                values: rows.iter().map(|row| row.value.unclamped().into()).collect(),
+                total_points,
+                is_reduced: false,
+                cursor: cursor(Some(last)),
+                restarted: false,
+            });
+        }
+        let kept = reduction::reduce(&whole.steps, &whole.values, width);
+        Ok(Series {
+            steps: kept.iter().map(|at| whole.steps[*at]).collect(),
+            timestamps: kept.iter().map(|at| whole.timestamps[*at]).collect(),
+            values: kept.iter().map(|at| whole.values[*at].into()).collect(),
+            total_points,
+            is_reduced: kept.len() < whole.steps.len(),
+            cursor: cursor(whole.last_row),
+            restarted: after.is_some(),
         })
-        .await
-        .map_err(errors::store_error)
-}
-
-/// The rows that a chart of this width shows, or `None` if it shows them all.
-fn reduced(rows: &[SeriesRow], width: usize) -> Option<Vec<usize>> {
-    if rows.len() <= 2 * width {
-        return None;
-    }
-    let steps: Vec<i64> = rows.iter().map(|row| row.step).collect();
-    let values: Vec<f64> = rows.iter().map(|row| row.value.unclamped()).collect();
-    Some(reduction::reduce(&steps, &values, width))
+    })
+    .await
 }
 
 fn parse_cursor(text: &str) -> Option<(i64, i64)> {

@@ -27,12 +27,13 @@ pub fn reduce(steps: &[i64], values: &[f64], max_columns: usize) -> Vec<usize> {
     let mut kept = Vec::with_capacity(max_columns * 2);
     kept.push(0);
     let mut column = Column::default();
-    let mut column_at = 0;
+    let mut next_column = cut.begin_after(0);
     for (at, (&step, &value)) in steps.iter().zip(values).enumerate() {
-        let column_of_point = cut.column(step, at);
-        if column_of_point > column_at {
+        // One comparison for each point; where its column lies is only worked out for the first one
+        // beyond the last column.
+        if next_column.is_before(step, at) {
             column.drain_into(&mut kept);
-            column_at = column_of_point;
+            next_column = cut.begin_after(cut.column(step, at));
         }
         column.add(at, value);
     }
@@ -71,6 +72,40 @@ impl Cut {
             }
         }
     }
+
+    /// Where the column after `column` begins.
+    fn begin_after(&self, column: usize) -> Begin {
+        let next = column + 1;
+        match *self {
+            Self::BySteps { columns, .. } if next as i128 >= columns => Begin::Never,
+            Self::BySteps { first, width, columns } => {
+                let offset = (next as i128 * width + columns - 1) / columns;
+                i64::try_from(first + offset).map_or(Begin::Never, Begin::Step)
+            }
+            Self::ByPosition { columns, .. } if next >= columns => Begin::Never,
+            Self::ByPosition { count, columns } => {
+                Begin::Position((next as u128 * count as u128).div_ceil(columns as u128) as usize)
+            }
+        }
+    }
+}
+
+/// The first step, or position, that belongs to a column.
+enum Begin {
+    Step(i64),
+    Position(usize),
+    /// There is no such column.
+    Never,
+}
+
+impl Begin {
+    fn is_before(&self, step: i64, at: usize) -> bool {
+        match *self {
+            Self::Step(first) => step >= first,
+            Self::Position(first) => at >= first,
+            Self::Never => false,
+        }
+    }
 }
 
 /// The positions that a column keeps so far.
@@ -84,6 +119,7 @@ struct Column {
 }
 
 impl Column {
+    #[inline]
     fn add(&mut self, at: usize, value: f64) {
         if value.is_nan() {
             self.nan.get_or_insert(at);

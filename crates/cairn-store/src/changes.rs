@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use cairn_core::{ExperimentId, RunId};
 use tokio::sync::broadcast;
 
-use crate::run_index::Versions;
+use crate::{history::KeptSeries, run_index::Versions};
 
 /// Which facts of a run changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -142,16 +142,19 @@ pub(crate) struct ChangeFeed {
     sender: broadcast::Sender<Arc<ChangeSet>>,
     /// Raised before anyone is told, so that who asks next sees no outdated list.
     versions: Arc<Versions>,
+    /// Told before anyone else, for the same reason.
+    kept_series: Arc<KeptSeries>,
 }
 
 impl ChangeFeed {
-    pub(crate) fn new(versions: Arc<Versions>) -> Self {
-        Self { sender: broadcast::channel(256).0, versions }
+    pub(crate) fn new(versions: Arc<Versions>, kept_series: Arc<KeptSeries>) -> Self {
+        Self { sender: broadcast::channel(256).0, versions, kept_series }
     }
 
     pub(crate) fn publish(&self, changes: ChangeSet) {
         if !changes.is_empty() {
             self.versions.raise(&changes);
+            self.kept_series.note(&changes);
             // No listener is no error: the headless server has none.
             let _ = self.sender.send(Arc::new(changes));
         }

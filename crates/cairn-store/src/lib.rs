@@ -2,7 +2,7 @@
 //!
 //! One thread owns the write connection and commits many requests at once ([`writer`]); readers
 //! share a small pool ([`readers`]). Both see the file through [`tx::ReadTx`] and [`tx::WriteTx`],
-//! whose methods are in one module per noun: [`experiments`], [`runs`], [`metrics`], [`inputs`],
+//! whose methods are in one module per noun: [`experiments`], [`runs`], [`metrics`], [`history`], [`inputs`],
 //! [`logged_models`], [`registry`]. What changed is told by the change feed ([`changes`]).
 //!
 //! The SQL is written so that it holds for every shape of the file that [`schema`] knows, because
@@ -21,6 +21,7 @@ mod backup_keeper;
 pub mod experiments;
 pub mod runs;
 pub mod metrics;
+pub mod history;
 pub mod inputs;
 pub mod search_runs;
 mod run_index;

@@ -1,4 +1,4 @@
-//! Metrics: histories, latest values, and batches.
+//! Metrics: latest values, and what is logged.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,6 @@ use rusqlite::{OptionalExtension as _, params};
 
 use crate::{
     Change, ReadTx, Result, RunFacets, StoreError, WriteTx, experiments::Tag, runs::Param,
-    sql::Page,
 };
 
 /// A measured value on its way in.
@@ -34,19 +33,6 @@ pub struct Batch {
     pub tags: Vec<Tag>,
 }
 
-/// A row of a metric's history with its place in the table.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SeriesRow {
-    /// The row's number in the file; later rows have higher ones.
-    pub row_id: i64,
-    /// Step.
-    pub step: i64,
-    /// Milliseconds since 1970.
-    pub timestamp: i64,
-    /// Value.
-    pub value: MetricValue,
-}
-
 impl ReadTx<'_> {
     /// The latest value of each metric of a run, in order of first logging.
     pub fn latest_metrics(&self, id: &RunId) -> Result<Vec<MetricPoint>> {
@@ -55,54 +41,6 @@ impl ReadTx<'_> {
              WHERE run_uuid = ?1 ORDER BY rowid",
         )?;
         let rows = statement.query_map([id.as_str()], point_from_row)?;
-        Ok(rows.collect::<rusqlite::Result<_>>()?)
-    }
-
-    /// A metric's history, by time, then step, then value. Unknown runs and keys have none.
-    pub fn metric_history(
-        &self,
-        id: &RunId,
-        key: &str,
-        max_results: Option<usize>,
-        offset: usize,
-    ) -> Result<Page<MetricPoint>> {
-        let limit = max_results.unwrap_or(i64::MAX as usize - 1);
-        let mut statement = self.connection.prepare_cached(
-            "SELECT key, value, is_nan, timestamp, step FROM metrics \
-             WHERE run_uuid = ?1 AND key = ?2 ORDER BY timestamp, step, value, is_nan \
-             LIMIT ?3 OFFSET ?4",
-        )?;
-        let rows = statement.query_map(
-            params![id.as_str(), key, limit as i64 + 1, offset as i64],
-            point_from_row,
-        )?;
-        Ok(Page::from_overfull(rows.collect::<rusqlite::Result<_>>()?, offset, limit))
-    }
-
-    /// How many points a metric's history has.
-    pub fn metric_count(&self, id: &RunId, key: &str) -> Result<u64> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT COUNT(*) FROM metrics WHERE run_uuid = ?1 AND key = ?2")?;
-        let count: i64 = statement.query_row([id.as_str(), key], |row| row.get(0))?;
-        Ok(count.unsigned_abs())
-    }
-
-    /// A metric's history for a chart: by step, then time, then arrival; only rows that came after
-    /// `after_row`.
-    pub fn metric_series(&self, id: &RunId, key: &str, after_row: i64) -> Result<Vec<SeriesRow>> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT rowid, step, timestamp, value, is_nan FROM metrics \
-             WHERE run_uuid = ?1 AND key = ?2 AND rowid > ?3 ORDER BY step, timestamp, rowid",
-        )?;
-        let rows = statement.query_map(params![id.as_str(), key, after_row], |row| {
-            Ok(SeriesRow {
-                row_id: row.get(0)?,
-                step: row.get(1)?,
-                timestamp: row.get(2)?,
-                value: MetricValue::from_columns(row.get(3)?, row.get(4)?),
-            })
-        })?;
         Ok(rows.collect::<rusqlite::Result<_>>()?)
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     Change, ChangeSet, OpenError, ReadTx, Result, Shape, StoreError, WriteTx,
     artifacts::ArtifactTree,
     changes::ChangeFeed,
+    history::KeptSeries,
     readers::{ReadTarget, Readers, prepare},
     run_index::{IndexSize, RunIndex, RunList, RunQuery, Stamp},
     run_keys::KnownKeys,
@@ -61,6 +62,7 @@ struct Inner {
     check: Mutex<Option<WholeCheck>>,
     artifacts: ArtifactTree,
     run_index: RunIndex,
+    kept_series: Arc<KeptSeries>,
     known_keys: KnownKeys,
 }
 
@@ -109,7 +111,8 @@ impl Store {
         let connection = if is_read_only { target.open() } else { open_for_writing(&database) }
             .map_err(|error| OpenError::from_sqlite(database.clone(), error))?;
         let run_index = RunIndex::default();
-        let feed = ChangeFeed::new(run_index.versions.clone());
+        let kept_series = Arc::<KeptSeries>::default();
+        let feed = ChangeFeed::new(run_index.versions.clone(), kept_series.clone());
         let (writer, thread) =
             Writer::start(connection, dir.clone(), state.clone(), feed.clone(), Box::new(clock))
                 .map_err(|source| OpenError::Io { path: dir.clone(), action: "opened", source })?;
@@ -123,6 +126,7 @@ impl Store {
         let inner = Inner {
             readers: Readers::new(target, state.clone()),
             run_index,
+            kept_series,
             known_keys: KnownKeys::default(),
             dir,
             database,
@@ -188,6 +192,11 @@ impl Store {
     /// The keys of runs that were looked up before.
     pub(crate) fn known_keys(&self) -> &KnownKeys {
         &self.inner.known_keys
+    }
+
+    /// The long series that were read last.
+    pub(crate) fn kept_series(&self) -> &KeptSeries {
+        &self.inner.kept_series
     }
 
     /// Tells of every change from now on.

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod dialect;
+mod history;
 mod opening;
 mod run_index;
 mod run_table;
