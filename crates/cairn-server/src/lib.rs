@@ -25,6 +25,7 @@ mod search;
 mod experiments;
 mod runs;
 mod metrics;
+mod history;
 mod artifacts;
 mod download;
 mod logged_models;

@@ -8,9 +8,9 @@ use cairn_store::ReadTx;
 use crate::{
     call::{Answer, Call, json},
     error::ApiError,
-    page,
+    history, page,
     search::{max_results, page_size},
-    wire::{Listing, MetricMessage, One},
+    wire::{MetricMessage, One},
 };
 
 /// The most runs of one request for several histories.
@@ -30,12 +30,7 @@ pub(crate) async fn get_history(call: Call) -> Answer {
     };
     let offset = page::offset(fields.text("page_token")?)?;
     drop(fields);
-    let found = call.store.read(move |tx| tx.metric_history(&id, &key, limit, offset)).await?;
-    json(&Listing {
-        name: "metrics",
-        items: found.items.iter().map(MetricMessage::from).collect(),
-        next_page_token: found.next_offset.map(page::token),
-    })
+    history::answer(call.store, id, key, limit.unwrap_or(usize::MAX), offset).await
 }
 
 /// The histories of one metric in several runs, one after the other.

@@ -153,3 +153,39 @@ async fn a_store_that_cannot_be_written_says_so() {
     let reply = other.ask("GET", "/api/2.0/mlflow/experiments/get?experiment_id=0", None).await;
     assert_eq!(reply.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn a_long_history_comes_in_pieces_and_pages_without_a_gap() {
+    let app = App::new();
+    let run = app.make_run().await;
+    let count = 23_000;
+    for first in (0..count).step_by(1_000) {
+        let metrics: Vec<Value> = (first..first + 1_000)
+            .map(|step| json!({"key": "loss", "value": "NaN", "timestamp": step / 7, "step": step}))
+            .collect();
+        app.post("runs/log-batch", json!({"run_id": run, "metrics": metrics})).await;
+    }
+    let steps = |answer: &Value| -> Vec<i64> {
+        let metrics = answer["metrics"].as_array().expect("points");
+        metrics.iter().map(|metric| metric["step"].as_i64().unwrap()).collect()
+    };
+    let path = format!("metrics/get-history?run_id={run}&metric_key=loss");
+    let whole = app.get(&path).await;
+    assert_eq!(steps(&whole), (0..count).collect::<Vec<_>>());
+    assert!(whole["next_page_token"].is_null());
+
+    let mut paged = Vec::new();
+    let mut token = String::new();
+    for expected in [11_500, 11_500] {
+        let page = app.get(&format!("{path}&max_results=11500{token}")).await;
+        let steps = steps(&page);
+        assert_eq!(steps.len(), expected);
+        paged.extend(steps);
+        token = page["next_page_token"]
+            .as_str()
+            .map_or(String::new(), |next| format!("&page_token={next}"));
+    }
+    assert_eq!((paged, token.as_str()), ((0..count).collect::<Vec<_>>(), ""));
+    let none = app.get(&format!("metrics/get-history?run_id={run}&metric_key=none")).await;
+    assert_eq!(none, json!({}));
+}
