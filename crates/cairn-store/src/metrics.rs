@@ -51,9 +51,7 @@ impl WriteTx<'_> {
         limits::check_metric_key(&metric.point.key, "name")?;
         check_timestamp(&metric.point, "timestamp")?;
         let experiment_id = self.require_active_run(id)?;
-        self.put_metric(id, &metric.point)?;
-        self.put_latest(id, &metric.point)?;
-        self.put_model_metric(experiment_id, id, metric)?;
+        self.put_metrics(experiment_id, id, std::slice::from_ref(metric))?;
         self.changed(Change::Run(experiment_id, id.clone(), RunFacets::METRICS));
         Ok(())
     }
@@ -83,21 +81,7 @@ impl WriteTx<'_> {
             ))
             .into());
         }
-        // One comparison with the table per key, not per point.
-        let mut latest: HashMap<&str, &MetricPoint> = HashMap::new();
-        for metric in &batch.metrics {
-            self.put_metric(id, &metric.point)?;
-            self.put_model_metric(experiment_id, id, metric)?;
-            let best = latest.entry(&metric.point.key).or_insert(&metric.point);
-            if metric.point.is_later_than(best) {
-                *best = &metric.point;
-            }
-        }
-        for metric in &batch.metrics {
-            if let Some(point) = latest.remove(metric.point.key.as_str()) {
-                self.put_latest(id, point)?;
-            }
-        }
+        self.put_metrics(experiment_id, id, &batch.metrics)?;
         for tag in &batch.tags {
             self.set_tag_unchecked(id, tag)?;
         }
@@ -114,15 +98,41 @@ impl WriteTx<'_> {
         Ok(())
     }
 
-    fn put_metric(&self, id: &RunId, point: &MetricPoint) -> Result<()> {
-        let (value, is_nan) = point.value.to_columns();
-        self.connection
-            .prepare_cached(
-                "INSERT OR IGNORE INTO metrics (key, value, timestamp, run_uuid, step, is_nan) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute(params![point.key, value, point.timestamp, id.as_str(), point.step, is_nan])?;
-        Ok(())
+    /// Adds points to their histories, and keeps the latest of each key.
+    fn put_metrics(
+        &mut self,
+        experiment_id: ExperimentId,
+        id: &RunId,
+        metrics: &[NewMetric],
+    ) -> Result<()> {
+        // One comparison with the table per key, not per point; in order of first logging.
+        let mut latest: Vec<&MetricPoint> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let mut insert = self.read.connection.prepare_cached(
+            "INSERT OR IGNORE INTO metrics (key, value, timestamp, run_uuid, step, is_nan) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        for metric in metrics {
+            let point = &metric.point;
+            let (value, is_nan) = point.value.to_columns();
+            insert.execute(params![
+                point.key,
+                value,
+                point.timestamp,
+                id.as_str(),
+                point.step,
+                is_nan
+            ])?;
+            self.put_model_metric(experiment_id, id, metric)?;
+            let place = *places.entry(&point.key).or_insert_with(|| {
+                latest.push(point);
+                latest.len() - 1
+            });
+            if point.is_later_than(latest[place]) {
+                latest[place] = point;
+            }
+        }
+        latest.into_iter().try_for_each(|point| self.put_latest(id, point))
     }
 
     /// Keeps the point if it is later than the latest one.
@@ -216,8 +226,14 @@ impl WriteTx<'_> {
 fn check_batch(batch: &Batch) -> Result<()> {
     limits::check_batch_counts(batch.metrics.len(), batch.params.len(), batch.tags.len())?;
     for (index, metric) in batch.metrics.iter().enumerate() {
-        limits::check_metric_key(&metric.point.key, &format!("metrics[{index}].name"))?;
-        check_timestamp(&metric.point, &format!("metrics[{index}].timestamp"))?;
+        let check = |name: &str, timestamp: &str| {
+            limits::check_metric_key(&metric.point.key, name)?;
+            check_timestamp(&metric.point, timestamp)
+        };
+        // The place is put into words only for the one that is wrong.
+        if check("", "").is_err() {
+            check(&format!("metrics[{index}].name"), &format!("metrics[{index}].timestamp"))?;
+        }
     }
     for (index, param) in batch.params.iter().enumerate() {
         limits::check_param_key(&param.key, &format!("params[{index}].key"))?;

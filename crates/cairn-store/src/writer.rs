@@ -134,9 +134,7 @@ impl Worker {
 
     /// Notices commits by other programs.
     fn watch(&mut self) {
-        let version =
-            self.connection.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0));
-        let Ok(version) = version else { return };
+        let Ok(version) = self.read_data_version() else { return };
         let is_first = self.data_version == -1;
         if version != self.data_version {
             self.data_version = version;
@@ -147,6 +145,17 @@ impl Worker {
                 self.feed.publish(changes);
             }
         }
+    }
+
+    fn read_data_version(&self) -> rusqlite::Result<i64> {
+        self.connection
+            .prepare_cached("PRAGMA data_version")?
+            .query_row([], |row| row.get::<_, i64>(0))
+    }
+
+    /// Runs a statement that begins or ends something; it is compiled once.
+    fn execute(&self, statement: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(statement)?.execute([]).map(drop)
     }
 
     /// Reads the shape again if the schema changed since; a file that lost MLflow's tables keeps
@@ -176,7 +185,7 @@ impl Worker {
             return;
         }
         self.watch();
-        if let Err(error) = self.connection.execute_batch("BEGIN IMMEDIATE") {
+        if let Err(error) = self.execute("BEGIN IMMEDIATE") {
             let error = StoreError::from(error).at(&self.dir);
             self.stop_if_damaged(&error);
             let mut refused = vec![first];
@@ -221,7 +230,7 @@ impl Worker {
                 next = requests.try_recv().ok();
             }
         }
-        match self.connection.execute_batch("COMMIT") {
+        match self.execute("COMMIT") {
             Ok(()) => {
                 self.feed.publish(changes);
                 for (answer, _) in done {
@@ -245,7 +254,7 @@ impl Worker {
     }
 
     fn one(&self, work: Work, shape: &Shape, changes: &mut ChangeSet) -> Result<Answer> {
-        self.connection.prepare_cached("SAVEPOINT request")?.execute([])?;
+        self.execute("SAVEPOINT request")?;
         let mut own = ChangeSet::default();
         let mut tx = WriteTx {
             read: ReadTx { connection: &self.connection, shape },
@@ -257,7 +266,7 @@ impl Worker {
             .unwrap_or_else(|_| Err(StoreError::Fault("a panic while writing".to_owned())));
         match outcome {
             Ok(answer) => {
-                self.connection.prepare_cached("RELEASE request")?.execute([])?;
+                self.execute("RELEASE request")?;
                 changes.merge(&own);
                 Ok(answer)
             }

@@ -280,7 +280,7 @@ pub(crate) fn revision(connection: &Connection) -> rusqlite::Result<String> {
 
 /// SQLite's counter of schema changes; cheap enough to read at the start of every transaction.
 pub(crate) fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA schema_version", [], |row| row.get(0))
+    connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))
 }
 
 /// Makes MLflow's tables in an empty file, in one transaction: the schema, its revision, and the
