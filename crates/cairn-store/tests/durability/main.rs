@@ -5,6 +5,7 @@
 mod backups;
 mod clock;
 mod faults;
+mod filters;
 mod power_loss;
 mod registry_model;
 mod workload;
