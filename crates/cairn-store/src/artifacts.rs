@@ -324,12 +324,12 @@ impl Upload {
         drop(file);
         let root = self.tree.open_root(Root::Tree, true)?.expect("made when missing");
         let parent = self.path.parent().expect("the root is refused");
-        let (folders, is_new) = make_way(root, &parent).map_err(&failed)?;
+        let folders = make_way(root, &parent).map_err(&failed)?;
         let folder = folders.last().expect("the root is among them");
         self.store.rename(&self.temporary, folder, self.path.file_name()).map_err(&failed)?;
-        // The name is on disk once its folder is, and a new folder once those above it are.
-        let unsynced = if is_new { folders.len() } else { 1 };
-        for folder in folders.iter().rev().take(unsynced) {
+        // The name is on disk once its folder is, and a folder once the one above it is. Also those
+        // that were there before: the upload that made them may not have come this far yet.
+        for folder in folders.iter().rev().chain([&self.store]) {
             folder.open(".").and_then(|dir| dir.sync_all()).map_err(&failed)?;
         }
         Ok(())
@@ -349,15 +349,13 @@ fn descend(root: Dir, path: &ArtifactPath) -> io::Result<Dir> {
 }
 
 /// Like [`descend`], but makes what is missing, for the owner only. Answers all folders from the
-/// root on, and whether any of them is new.
-fn make_way(root: Dir, path: &ArtifactPath) -> io::Result<(Vec<Dir>, bool)> {
+/// root on.
+fn make_way(root: Dir, path: &ArtifactPath) -> io::Result<Vec<Dir>> {
     let mut folders = vec![root];
-    let mut is_new = false;
     for name in path.segments() {
         let above = folders.last().expect("begins with the root");
         let folder = match above.open_dir_nofollow(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                is_new = true;
                 match above.create_dir_with(name, DirBuilder::new().mode(0o700)) {
                     // Another upload made it meanwhile.
                     Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -374,7 +372,7 @@ fn make_way(root: Dir, path: &ArtifactPath) -> io::Result<(Vec<Dir>, bool)> {
         };
         folders.push(folder);
     }
-    Ok((folders, is_new))
+    Ok(folders)
 }
 
 /// Makes a folder and its parents, for the owner only.

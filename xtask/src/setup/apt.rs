@@ -32,7 +32,7 @@ const WINDOW: Group = Group {
 };
 
 const TESTS: Group = Group {
-    reason: "to test the window and the interface (a display without a screen, drivers, Chromium, fonts)",
+    reason: "to test the window and the interface (a display without a screen, drivers, Chromium, fonts), and programs' calls to the disk",
     packages: &[
         "xvfb",
         "openbox",
@@ -49,6 +49,7 @@ const TESTS: Group = Group {
         "at-spi2-core",
         "libgl1-mesa-dri",
         "procps",
+        "strace",
     ],
 };
 

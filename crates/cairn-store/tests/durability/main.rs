@@ -2,6 +2,7 @@
 //!
 //! Each test has a bounded default; `CAIRN_TEST_SCALE` multiplies it (CONTRIBUTING.md).
 
+mod artifacts;
 mod backups;
 mod clock;
 mod faults;
