@@ -174,7 +174,7 @@ fn no_text_panics_takes_long_or_becomes_sql() {
     for _ in 0..scaled(TEXTS) {
         let entity = ENTITIES[rng.usize(..ENTITIES.len())];
         let text = text(&mut rng, entity);
-        let tried = catch_unwind(AssertUnwindSafe(|| {
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
             let began = thread_time();
             let strict = parse(entity, &text);
             let extended = parse_extended(entity, &text, &context);
@@ -197,8 +197,8 @@ fn no_text_panics_takes_long_or_becomes_sql() {
             }
             (usize::from(strict.is_ok()), tries)
         }));
-        let Ok((was_read, tries)) = tried else { panic!("{entity:?}: {text:?}") };
-        read += was_read;
+        let Ok((is_filter, tries)) = outcome else { panic!("{entity:?}: {text:?}") };
+        read += is_filter;
         searched += tries;
     }
     eprintln!("{read} read as filters, {searched} searches");
