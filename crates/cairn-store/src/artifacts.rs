@@ -22,7 +22,7 @@ use cap_std::{
 use crate::{Result, StoreError, store::ARTIFACTS, tx::random_hex};
 
 /// Where half-written uploads lie, beside the tree so that a rename publishes them.
-const UPLOADS: &str = ".cairn-uploads";
+pub(crate) const UPLOADS: &str = ".cairn-uploads";
 /// An upload that nobody wrote to for so long was left behind.
 const ABANDONED_AFTER: Duration = Duration::from_hours(1);
 
@@ -241,7 +241,7 @@ impl ArtifactTree {
         }
     }
 
-    fn open_root(&self, root: Root, create: bool) -> Result<Option<Dir>> {
+    pub(crate) fn open_root(&self, root: Root, create: bool) -> Result<Option<Dir>> {
         let store = Dir::open_ambient_dir(self.dir.as_path(), ambient_authority())
             .map_err(|error| self.io_error(&ArtifactPath::root(), "read", error))?;
         if root == Root::Store {
@@ -258,16 +258,28 @@ impl ArtifactTree {
         }
     }
 
-    fn io_error(&self, path: &ArtifactPath, action: &'static str, source: io::Error) -> StoreError {
+    /// The store's folder.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.as_path()
+    }
+
+    pub(crate) fn io_error(
+        &self,
+        path: &ArtifactPath,
+        action: &'static str,
+        source: io::Error,
+    ) -> StoreError {
         if source.kind() == io::ErrorKind::StorageFull {
             return StoreError::DiskFull { path: self.dir.as_path().to_owned() };
         }
-        StoreError::Io { path: PathBuf::from(path.as_str()), action, source: Arc::new(source) }
+        let path = if path.is_root() { self.dir.to_path_buf() } else { path.as_str().into() };
+        StoreError::Io { path, action, source: Arc::new(source) }
     }
 }
 
+/// What a path is taken from.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Root {
+pub(crate) enum Root {
     Tree,
     Store,
 }
@@ -376,7 +388,7 @@ fn make_way(root: Dir, path: &ArtifactPath) -> io::Result<Vec<Dir>> {
 }
 
 /// Makes a folder and its parents, for the owner only.
-fn ensure_dir(dir: &Dir, path: &Path) -> io::Result<()> {
+pub(crate) fn ensure_dir(dir: &Dir, path: &Path) -> io::Result<()> {
     if path == Path::new(".") {
         return Ok(());
     }
@@ -390,7 +402,7 @@ fn is_absent(error: &io::Error) -> bool {
     is_link || matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn unix_millis(time: std::time::SystemTime) -> Option<i64> {
+pub(crate) fn unix_millis(time: std::time::SystemTime) -> Option<i64> {
     let elapsed = time.duration_since(std::time::UNIX_EPOCH).ok()?;
     i64::try_from(elapsed.as_millis()).ok()
 }

@@ -200,34 +200,10 @@ impl WriteTx<'_> {
             for tag in &input.tags {
                 limits::check_input_tag(&tag.key, &tag.value)?;
             }
-            let dataset_uuid = self.dataset(experiment_id, dataset)?;
-            let input_uuid = uuid();
-            let inserted = self
-                .connection
-                .prepare_cached(
-                    "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, \
-                     destination_type, destination_id) VALUES (?1, 'DATASET', ?2, 'RUN', ?3)",
-                )?
-                .execute([&input_uuid, &dataset_uuid, id.as_str()])?;
-            if inserted == 1 {
-                for tag in &input.tags {
-                    self.connection
-                        .prepare_cached(
-                            "INSERT OR REPLACE INTO input_tags (input_uuid, name, value) \
-                             VALUES (?1, ?2, ?3)",
-                        )?
-                        .execute([&input_uuid, &tag.key, &tag.value])?;
-                }
-            }
+            self.put_dataset_input(experiment_id, id, input)?;
         }
         for model in models {
-            self.connection
-                .prepare_cached(
-                    "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, \
-                     destination_type, destination_id) \
-                     VALUES (?1, 'RUN_INPUT', ?2, 'MODEL_INPUT', ?3)",
-                )?
-                .execute([&uuid(), id.as_str(), model.as_str()])?;
+            self.put_model_input(id, model)?;
         }
         self.changed(Change::Run(experiment_id, id.clone(), RunFacets::INPUTS));
         Ok(())
@@ -243,15 +219,7 @@ impl WriteTx<'_> {
             return Err(Invalid::missing("models").into());
         }
         for output in models {
-            let inserted = self
-                .connection
-                .prepare_cached(
-                    "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, \
-                     destination_type, destination_id, step) \
-                     VALUES (?1, 'RUN_OUTPUT', ?2, 'MODEL_OUTPUT', ?3, ?4)",
-                )?
-                .execute(params![uuid(), id.as_str(), output.model_id.as_str(), output.step])?;
-            if inserted == 0 {
+            if !self.put_model_output(id, output)? {
                 return Err(StoreError::Conflict(format!(
                     "The model '{}' is already an output of run '{id}'.",
                     output.model_id
@@ -260,6 +228,60 @@ impl WriteTx<'_> {
         }
         self.changed(Change::Run(experiment_id, id.clone(), RunFacets::INPUTS));
         Ok(())
+    }
+
+    /// Notes that a run read a dataset, with the tags of the first reading.
+    pub(crate) fn put_dataset_input(
+        &self,
+        experiment_id: ExperimentId,
+        id: &RunId,
+        input: &DatasetInput,
+    ) -> Result<()> {
+        let dataset_uuid = self.dataset(experiment_id, &input.dataset)?;
+        let input_uuid = uuid();
+        let inserted = self
+            .connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, \
+                 destination_type, destination_id) VALUES (?1, 'DATASET', ?2, 'RUN', ?3)",
+            )?
+            .execute([&input_uuid, &dataset_uuid, id.as_str()])?;
+        if inserted == 1 {
+            for tag in &input.tags {
+                self.connection
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO input_tags (input_uuid, name, value) \
+                         VALUES (?1, ?2, ?3)",
+                    )?
+                    .execute([&input_uuid, &tag.key, &tag.value])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a run read a logged model.
+    pub(crate) fn put_model_input(&self, id: &RunId, model: &LoggedModelId) -> Result<()> {
+        self.connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, \
+                 destination_type, destination_id) \
+                 VALUES (?1, 'RUN_INPUT', ?2, 'MODEL_INPUT', ?3)",
+            )?
+            .execute([&uuid(), id.as_str(), model.as_str()])?;
+        Ok(())
+    }
+
+    /// Notes that a run made a logged model; `false` when that was known.
+    pub(crate) fn put_model_output(&self, id: &RunId, output: &ModelOutput) -> Result<bool> {
+        let inserted = self
+            .connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO inputs (input_uuid, source_type, source_id, \
+                 destination_type, destination_id, step) \
+                 VALUES (?1, 'RUN_OUTPUT', ?2, 'MODEL_OUTPUT', ?3, ?4)",
+            )?
+            .execute(params![uuid(), id.as_str(), output.model_id.as_str(), output.step])?;
+        Ok(inserted == 1)
     }
 
     /// The id of a dataset, made if the experiment has none with this name and digest.

@@ -3,7 +3,7 @@
 //! One thread owns the write connection and commits many requests at once ([`writer`]); readers
 //! share a small pool ([`readers`]). Both see the file through [`tx::ReadTx`] and [`tx::WriteTx`],
 //! whose methods are in one module per noun: [`experiments`], [`runs`], [`metrics`], [`history`], [`inputs`],
-//! [`logged_models`], [`registry`]. What changed is told by the change feed ([`changes`]).
+//! [`logged_models`], [`registry`], [`imports`]. What changed is told by the change feed ([`changes`]).
 //!
 //! The SQL is written so that it holds for every shape of the file that [`schema`] knows, because
 //! another program may migrate the file between two statements of ours.
@@ -30,6 +30,8 @@ pub mod run_keys;
 mod model_history;
 pub mod logged_models;
 pub mod registry;
+pub mod imports;
+pub mod own;
 mod sql;
 
 pub use backup_keeper::{BackupKeeper, KeptBackups, Schedule};

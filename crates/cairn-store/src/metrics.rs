@@ -136,7 +136,7 @@ impl WriteTx<'_> {
     }
 
     /// Keeps the point if it is later than the latest one.
-    fn put_latest(&self, id: &RunId, point: &MetricPoint) -> Result<()> {
+    pub(crate) fn put_latest(&self, id: &RunId, point: &MetricPoint) -> Result<()> {
         let old = self
             .connection
             .prepare_cached(
@@ -169,7 +169,7 @@ impl WriteTx<'_> {
     }
 
     /// Notes a metric that is about a logged model, beside the run's own.
-    fn put_model_metric(
+    pub(crate) fn put_model_metric(
         &mut self,
         experiment_id: ExperimentId,
         id: &RunId,

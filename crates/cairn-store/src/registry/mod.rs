@@ -29,7 +29,7 @@ pub use versions::{ModelVersionRef, NewModelVersion, SearchModelVersions};
 const PROMPT_TAG: &str = "mlflow.prompt.is_prompt";
 
 /// The stage of deleted versions, which no interface shows.
-const DELETED: &str = "Deleted_Internal";
+pub(crate) const DELETED: &str = "Deleted_Internal";
 
 /// A name with its versions.
 #[derive(Debug, Clone, PartialEq, Eq)]
