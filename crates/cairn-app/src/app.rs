@@ -14,6 +14,7 @@ use crate::{
     artifacts::FileHandles,
     dto::{AppInfo, CommandError, LiveEvent, ServerStatus, StoreStatus},
     errors,
+    imports::Imports,
     jobs::Jobs,
     live,
     settings::SettingsFile,
@@ -111,6 +112,7 @@ pub(crate) struct Inner {
     pub backups: Mutex<Option<BackupKeeper>>,
     pub live: broadcast::Sender<LiveEvent>,
     pub jobs: Jobs,
+    pub imports: Imports,
     pub files: FileHandles,
     /// Held while a store is opened: the one asked for last is the one that is open in the end.
     pub opening: tokio::sync::Mutex<()>,
@@ -133,6 +135,7 @@ impl App {
             backups: Mutex::new(None),
             live: broadcast::channel(1024).0,
             jobs: Jobs::default(),
+            imports: Imports::default(),
             files: FileHandles::default(),
             opening: tokio::sync::Mutex::default(),
             generation: watch::channel(0).0,

@@ -19,6 +19,7 @@ use crate::{
         RunDetail, RunsPage, RunsPageRequest, Series, SeriesRequest, Settings, StoreStatus, Theme,
     },
     errors, experiments,
+    imports::{self, ImportFound, ImportLook, ImportStart, ImportState},
     jobs::{self, JobRef},
     models::{self, ModelRef},
     runs::{self, ExperimentIds, RunRef},
@@ -120,6 +121,9 @@ commands! {
     "artifact.preview": ArtifactRef => ArtifactPreview = artifacts::preview;
     "models.list": NoArgs => Vec<RegisteredModelSummary> = models::list;
     "model.get": ModelRef => RegisteredModelDetail = models::get;
+    "import.look": ImportLook => ImportFound = imports::look;
+    "import.start": ImportStart => Job = imports::start;
+    "import.state": JobRef => Option<ImportState> = imports::state;
     "samples.start": NoArgs => Job = samples::start;
     "jobs.list": NoArgs => Vec<Job> = jobs::list;
     "job.cancel": JobRef => Job = jobs::cancel;

@@ -54,11 +54,17 @@ struct Entry {
 pub(crate) struct JobHandle {
     app: App,
     number: u64,
+    id: String,
     /// Cancelled when the person stops the job.
     pub cancel: CancellationToken,
 }
 
 impl JobHandle {
+    /// The job's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Says what it is doing and how far it is (0 to 1).
     pub fn step(&self, step: impl Into<String>, progress: Option<f64>) {
         let step = step.into();
@@ -137,7 +143,7 @@ impl Jobs {
             entries.insert(number, entry);
         }
         app.tell(LiveEvent::Job { job: job.clone() });
-        let handle = JobHandle { app: app.clone(), number, cancel };
+        let handle = JobHandle { app: app.clone(), number, id: job.job_id.clone(), cancel };
         let running = work(handle.clone());
         tokio::spawn(async move {
             let mut running = pin!(running);

@@ -11,6 +11,7 @@ pub mod commands;
 pub mod dto;
 mod errors;
 mod experiments;
+pub mod imports;
 mod jobs;
 mod live;
 mod models;

@@ -2,10 +2,12 @@
 //!
 //! `cairn serve` answers MLflow clients over a store; with `--ui` it also serves the interface to a
 //! browser on a port of its own. `cairn search` lists what a store holds. `cairn backup` and its
-//! siblings copy a store's database and put a copy back.
+//! siblings copy a store's database and put a copy back. `cairn import` brings in what MLflow's file
+//! store kept.
 
 mod assets;
 mod backup;
+mod import;
 mod interface;
 mod search;
 mod serve;
@@ -26,6 +28,12 @@ struct Cli {
 enum Command {
     /// Serve a store to MLflow clients on this computer
     Serve(ServeArgs),
+    /// Import an mlruns folder of MLflow's file store into a store
+    ///
+    /// Runs keep their ids. What is in the store already is recognised, so an import that was
+    /// stopped goes on when it is started again. Ends with 0 when all came in, 3 when some things
+    /// were left out (the report says which and why), 130 when it was stopped, 1 when it failed.
+    Import(import::ImportArgs),
 
     /// Print the token of MLflow clients, for MLFLOW_TRACKING_TOKEN; made if there is none
     Token,
@@ -89,16 +97,18 @@ fn main() -> ExitCode {
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn")),
         )
         .init();
+    let done = |outcome: anyhow::Result<()>| outcome.map(|()| ExitCode::SUCCESS);
     let outcome = match cli.command {
-        Command::Serve(args) => serve::run(args),
-        Command::Token => serve::print_token(),
-        Command::Search(args) => search::run(&args),
-        Command::Backup(args) => backup::take(args.store),
-        Command::Backups(args) => backup::list(args.store),
-        Command::Restore { backup, store } => backup::restore(store.store, backup.as_deref()),
+        Command::Serve(args) => done(serve::run(args)),
+        Command::Token => done(serve::print_token()),
+        Command::Search(args) => done(search::run(&args)),
+        Command::Backup(args) => done(backup::take(args.store)),
+        Command::Backups(args) => done(backup::list(args.store)),
+        Command::Restore { backup, store } => done(backup::restore(store.store, backup.as_deref())),
+        Command::Import(args) => import::run(args),
     };
     match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -71,7 +71,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     }
 }
 
-fn open(path: &Path) -> anyhow::Result<Store> {
+pub(crate) fn open(path: &Path) -> anyhow::Result<Store> {
     Store::open(path, OpenOptions::Create).map_err(|error| {
         let hint = error.hint();
         anyhow!("{error}\n{hint}")
