@@ -4,8 +4,10 @@
 //!   against what SQLite and the disk allow. It has parts and switches of its own, so it is asked for
 //!   alone: `cargo xtask bench tracking --help` names them.
 //! * `table`: the first page of the run table of a very large store, in Rust.
+//! * `import`: an mlruns folder of 10,000 runs into a store, beside plain SQL and MLflow's migration.
 //! * `start`: from process start to a filled run table in the window, and the memory of its process.
 
+mod import;
 mod report;
 mod start;
 mod table;
@@ -25,7 +27,7 @@ use crate::workspace::Workspace;
 
 use report::Report;
 
-const PARTS: [&str; 3] = ["tracking", "table", "start"];
+const PARTS: [&str; 4] = ["tracking", "table", "import", "start"];
 
 /// Runs `cargo xtask bench [PART …]`; without a part, all of them. What stands after `tracking` is
 /// for that part.
@@ -45,6 +47,8 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     steps.need("interface build", || ui::build(workspace))?;
     if wants("tracking") {
         steps.need("cairn, release build", || run::release(workspace, run::CLI))?;
+    }
+    if wants("tracking") || wants("import") {
         steps.need("stock MLflow", || {
             let requirements = workspace.root.join("xtask/bench-requirements.txt");
             python = test::python_environment(workspace, "bench", &requirements)?;
@@ -72,6 +76,13 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             })
         });
     }
+    if wants("import") {
+        steps.attempt("measure: import", || {
+            measured("import", &mut report, |report| {
+                import::measure(workspace, &python, scratch.path(), report)
+            })
+        });
+    }
     if wants("start") {
         steps.attempt("measure: start", || {
             measured("start", &mut report, |report| {
@@ -80,7 +91,7 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         });
     }
     let ended = steps.end();
-    if wants("table") || wants("start") {
+    if wants("table") || wants("import") || wants("start") {
         report.end()?;
     }
     ended
