@@ -15,6 +15,7 @@ import "./keyboard.mjs";
 import "./run-page.mjs";
 import "./models.mjs";
 import "./stores.mjs";
+import "./import.mjs";
 import "./appearance.mjs";
 import "./security.mjs";
 

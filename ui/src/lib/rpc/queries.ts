@@ -2,10 +2,11 @@
  * Every question that a screen keeps an answer to. The key of each starts with the command's name;
  * `lib/live` tells from the keys which answers a live event made old.
  */
-import { queryOptions, type QueryObserverOptions } from "@tanstack/svelte-query";
+import { keepPreviousData, queryOptions, type QueryObserverOptions } from "@tanstack/svelte-query";
 
 import type { CommandFailure } from "$lib/host";
 
+import type { Job } from "./bindings/Job";
 import type { RunsPage } from "./bindings/RunsPage";
 import type { RunsPageRequest } from "./bindings/RunsPageRequest";
 import type { SeriesRequest } from "./bindings/SeriesRequest";
@@ -78,6 +79,14 @@ export const models = () =>
 
 export const model = (name: string) =>
   queryOptions({ queryKey: ["model.get", name], queryFn: () => call("model.get", { name }) });
+
+/** How an import stands; asked again whenever its task moves on. `null` for other tasks. */
+export const importState = (job: Job) =>
+  queryOptions({
+    queryKey: ["import.state", job.job_id, job.state.state, job.step],
+    queryFn: () => call("import.state", { job_id: job.job_id }),
+    placeholderData: keepPreviousData,
+  });
 
 /** Long work, running and ended. */
 export const jobs = () =>

@@ -5,6 +5,12 @@ import { toast } from "$lib/parts";
 import { call, queries } from "$lib/rpc";
 import type { Job } from "$lib/rpc/bindings/Job";
 
+/** The title of the sample training; only it can be started again as it was. */
+export const isSamples = (job: Job) => job.title === "Log sample runs";
+
+/** Whether a task imports a folder, and so has a report. */
+export const isImport = (job: Job) => job.title.startsWith("Import ");
+
 /** Long work as screens see it: what runs, and starting and stopping it. To be made in a component. */
 export function useJobs(live: Live) {
   const client = useQueryClient();
