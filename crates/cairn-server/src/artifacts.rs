@@ -17,16 +17,13 @@ use tokio::sync::mpsc;
 use crate::{
     body,
     call::{Answer, Call, done, json},
+    disk::{CHECK_EVERY_BYTES, Disk},
     download,
     error::{ApiError, ErrorCode},
     fields::{Fields, find_run_id},
     wire::Listing,
 };
 
-/// Disk space that uploads leave free, so that the database can go on writing.
-const RESERVE_BYTES: u64 = 1 << 30;
-/// The disk is looked at again after this many bytes of one upload.
-const CHECK_EVERY_BYTES: u64 = 4 << 20;
 /// The most bytes that `upload-artifact` takes, as in MLflow.
 const FORM_UPLOAD_BYTES: usize = 10 << 20;
 /// Pieces that may wait for the disk; the client waits when there are more.
@@ -37,6 +34,8 @@ const QUEUED_PIECES: usize = 16;
 pub(crate) struct RawCall {
     /// The store that is open now.
     pub(crate) store: Store,
+    /// The disk that uploads go to.
+    pub(crate) disk: Disk,
     /// The path below the route, percent-decoded once.
     pub(crate) path: String,
     pub(crate) query: Option<String>,
@@ -68,12 +67,12 @@ struct RunFiles {
 
 /// Writes a file, replacing one that is there.
 pub(crate) async fn put(call: RawCall) -> Answer {
-    let RawCall { store, path, headers, mut body, .. } = call;
+    let RawCall { store, disk, path, headers, mut body, .. } = call;
     let outcome = async {
         let path = file_path(&path)?;
         require_writable(&store)?;
         let declared = body::declared_length(&headers).unwrap_or(0);
-        receive(&store, &path, declared, &mut body).await?;
+        receive(&store, disk, &path, declared, &mut body).await?;
         Ok(path)
     };
     match outcome.await {
@@ -91,6 +90,7 @@ pub(crate) async fn put(call: RawCall) -> Answer {
 /// Streams a body into a file on a blocking thread; at most [`QUEUED_PIECES`] wait in memory.
 async fn receive(
     store: &Store,
+    disk: Disk,
     path: &ArtifactPath,
     declared: u64,
     body: &mut Body,
@@ -98,7 +98,7 @@ async fn receive(
     let (pieces, mut queue) = mpsc::channel::<Option<bytes::Bytes>>(QUEUED_PIECES);
     let (store, path) = (store.clone(), path.clone());
     let writing = tokio::task::spawn_blocking(move || -> Result<bool, ApiError> {
-        let mut room = room_for_uploads(&store)?;
+        let mut room = room_for_uploads(&store, &disk)?;
         if declared > room {
             return Err(disk_full(&store));
         }
@@ -113,7 +113,7 @@ async fn receive(
                     }
                     upload.write(&piece)?;
                     if since_check >= CHECK_EVERY_BYTES {
-                        room = room_for_uploads(&store)?;
+                        room = room_for_uploads(&store, &disk)?;
                         since_check = 0;
                     }
                 }
@@ -148,13 +148,13 @@ async fn receive(
 }
 
 /// Bytes that uploads may still take.
-fn room_for_uploads(store: &Store) -> Result<u64, ApiError> {
-    let disk = rustix::fs::statvfs(store.dir()).map_err(|error| StoreError::Io {
+fn room_for_uploads(store: &Store, disk: &Disk) -> Result<u64, ApiError> {
+    let room = disk.room(store.dir()).map_err(|error| StoreError::Io {
         path: store.dir().to_owned(),
         action: "read",
-        source: std::sync::Arc::new(error.into()),
+        source: std::sync::Arc::new(error),
     })?;
-    Ok(disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(RESERVE_BYTES))
+    Ok(room)
 }
 
 fn disk_full(store: &Store) -> ApiError {
@@ -202,7 +202,7 @@ pub(crate) async fn upload_to_run(call: RawCall) -> Answer {
         ));
     };
     let path = root.join(&path);
-    receive(&store, &path, bytes.len() as u64, &mut Body::from(bytes)).await?;
+    receive(&store, call.disk, &path, bytes.len() as u64, &mut Body::from(bytes)).await?;
     note_change(&store, &path);
     Ok(Response::new(Body::empty()))
 }

@@ -26,6 +26,7 @@ mod experiments;
 mod runs;
 mod metrics;
 mod history;
+mod disk;
 mod artifacts;
 mod download;
 mod logged_models;
@@ -35,6 +36,7 @@ mod graphql;
 mod status;
 
 pub use access::{Access, AccessRule, Token};
+pub use disk::{Disk, RESERVE_BYTES};
 pub use error::{ApiError, ErrorCode};
 pub use guard::{GuardLayer, GuardPolicy, Refusal};
 pub use listener::{BindError, Listener, PortChoice};

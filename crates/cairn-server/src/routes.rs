@@ -327,6 +327,7 @@ async fn answer(route: &Route, shared: &Shared, request: Request) -> Answer {
         Handler::Raw(handler) => {
             let call = RawCall {
                 store: shared.store()?,
+                disk: shared.disk.clone(),
                 path: path.into_iter().next().unwrap_or_default(),
                 query: parts.uri.query().map(str::to_owned),
                 headers: parts.headers,

@@ -8,6 +8,7 @@ use tokio::{runtime::Handle, sync::oneshot, task::JoinHandle};
 
 use crate::{
     access::{Access, AccessRule},
+    disk::Disk,
     error::{ApiError, ErrorCode},
     guard::{GuardLayer, GuardPolicy},
     listener::{BindError, Listener, PortChoice},
@@ -18,6 +19,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
     store: RwLock<Option<Store>>,
+    pub(crate) disk: Disk,
 }
 
 impl Shared {
@@ -69,8 +71,13 @@ impl Server {
     }
 
     /// The guarded router alone, for tests and for other listeners. `port` is what `Host` must name.
-    pub fn router(store: impl Into<Option<Store>>, port: u16, access: Access) -> Router {
-        let shared = Arc::new(Shared { store: RwLock::new(store.into()) });
+    pub fn router(
+        store: impl Into<Option<Store>>,
+        port: u16,
+        access: Access,
+        disk: Disk,
+    ) -> Router {
+        let shared = Arc::new(Shared { store: RwLock::new(store.into()), disk });
         guarded(shared, GuardPolicy::mlflow(port), access)
     }
 }

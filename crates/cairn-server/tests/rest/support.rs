@@ -2,7 +2,7 @@
 
 use axum::{Router, body::Body};
 use bytes::Bytes;
-use cairn_server::{Access, Server};
+use cairn_server::{Access, Disk, Server};
 use cairn_store::{OpenOptions, Store};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -59,12 +59,17 @@ impl App {
 
     /// The router over a store that is there.
     pub fn over(dir: tempfile::TempDir, store: Store) -> Self {
-        Self::with_access(dir, store, Access::default())
+        Self::with(dir, store, Access::default(), Disk::default())
     }
 
     /// The same with a rule about tokens.
     pub fn with_access(dir: tempfile::TempDir, store: Store, access: Access) -> Self {
-        let router = Server::router(store.clone(), PORT, access);
+        Self::with(dir, store, access, Disk::default())
+    }
+
+    /// The same with a disk of which a test tells how full it is.
+    pub fn with(dir: tempfile::TempDir, store: Store, access: Access, disk: Disk) -> Self {
+        let router = Server::router(store.clone(), PORT, access, disk);
         Self { dir, store, router }
     }
 
