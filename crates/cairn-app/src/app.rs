@@ -164,12 +164,9 @@ impl App {
 
     /// Cancels what runs and closes the store; what was acknowledged is on disk already.
     pub async fn stop(&self) {
-        self.inner.generation.send_modify(|generation| *generation += 1);
         self.inner.host.serve(None);
         self.inner.jobs.cancel_all().await;
-        let backups = self.inner.backups.lock().expect("no holder of this lock panics").take();
-        let _ = tokio::task::spawn_blocking(move || drop(backups)).await;
-        self.inner.store.write().expect("no holder of this lock panics").take();
+        self.close_store().await;
     }
 
     pub(crate) fn info(&self) -> AppInfo {
@@ -229,6 +226,17 @@ impl App {
         let status = self.status_of(&store).await?;
         self.tell(LiveEvent::Store { status: Some(status.clone()) });
         Ok(status)
+    }
+
+    /// Lets go of the open store, if there is one. Requests that are being answered still hold it.
+    pub(crate) async fn close_store(&self) {
+        self.inner.generation.send_modify(|generation| *generation += 1);
+        self.inner.host.serve(None);
+        let backups = self.inner.backups.lock().expect("no holder of this lock panics").take();
+        let store = self.inner.store.write().expect("no holder of this lock panics").take();
+        self.inner.files.clear();
+        // Both end threads of their own.
+        let _ = tokio::task::spawn_blocking(move || drop((backups, store))).await;
     }
 
     pub(crate) async fn status(&self) -> Result<Option<StoreStatus>, CommandError> {

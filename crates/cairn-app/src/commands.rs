@@ -13,10 +13,12 @@ use ts_rs::TS;
 use crate::{
     app::{App, PickKind},
     artifacts::{self, ArtifactRef},
+    backups::{self, BackupRef},
     dto::{
-        AppInfo, ArtifactEntry, ArtifactPreview, ClientToken, CommandError, ErrorCode,
-        ExperimentSummary, Job, RegisteredModelDetail, RegisteredModelSummary, RunColumns,
-        RunDetail, RunsPage, RunsPageRequest, Series, SeriesRequest, Settings, StoreStatus, Theme,
+        AppInfo, ArtifactEntry, ArtifactPreview, BackupList, BackupRestored, ClientToken,
+        CommandError, ErrorCode, ExperimentSummary, Job, RegisteredModelDetail,
+        RegisteredModelSummary, RunColumns, RunDetail, RunsPage, RunsPageRequest, Series,
+        SeriesRequest, Settings, StoreStatus, Theme,
     },
     errors, experiments,
     imports::{self, ImportFound, ImportLook, ImportStart, ImportState},
@@ -112,6 +114,9 @@ commands! {
     "store.open": StorePath => StoreStatus = store_open;
     "store.pick": StorePick => Option<String> = store_pick;
     "store.retry": NoArgs => StoreStatus = store_retry;
+    "backups.list": NoArgs => BackupList = backups::list;
+    "backup.start": NoArgs => Job = backups::start;
+    "backup.restore": BackupRef => BackupRestored = backups::restore;
     "experiments.list": NoArgs => Vec<ExperimentSummary> = experiments::list;
     "runs.columns": ExperimentIds => RunColumns = runs::columns;
     "runs.page": RunsPageRequest => RunsPage = runs::page;

@@ -140,6 +140,44 @@ pub struct StoreStatus {
     pub disk_free_bytes: Option<u64>,
 }
 
+/// The backups of a store.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[ts(export)]
+pub struct BackupList {
+    /// Where they lie, as a person writes it.
+    pub folder: String,
+    /// Newest first.
+    pub backups: Vec<BackupEntry>,
+    /// Why the last one that was due could not be taken; `None` if all is well.
+    pub failure: Option<String>,
+}
+
+/// One backup.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[ts(export)]
+pub struct BackupEntry {
+    /// Its name, for `backup.restore` and `cairn restore`.
+    pub name: String,
+    /// The moment whose state it holds, milliseconds since 1970.
+    #[ts(type = "number")]
+    pub taken_at: i64,
+    /// Its size.
+    #[ts(type = "number")]
+    pub size_bytes: u64,
+}
+
+/// What putting a backup back did.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[ts(export)]
+pub struct BackupRestored {
+    /// Where the database that was replaced is kept; `None` if there was none.
+    pub replaced: Option<String>,
+    /// Minutes from the backup to the last change of the replaced database, rounded up: what
+    /// happened then is only in it.
+    #[ts(type = "number")]
+    pub lost_minutes: u64,
+}
+
 /// Whether MLflow clients can reach the store.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 #[serde(tag = "state", rename_all = "snake_case")]

@@ -75,8 +75,9 @@ pub(crate) fn store_error(error: StoreError) -> CommandError {
             .with_hint("Check that the store's disk is there and readable."),
         StoreError::Fault(detail) => internal(detail),
         StoreError::Closed => CommandError::new(ErrorCode::NoStore, message),
-        StoreError::Corrupt(_) => CommandError::new(ErrorCode::Internal, message)
-            .with_hint("Restore a backup of mlflow.db. Cairn does not write to it any more."),
+        StoreError::Corrupt(_) => CommandError::new(ErrorCode::Internal, message).with_hint(
+            "Restore a backup (Backups… in the store's menu). Cairn does not write to it any more.",
+        ),
         StoreError::Sqlite(error) => internal(error),
     }
 }

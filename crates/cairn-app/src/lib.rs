@@ -7,6 +7,7 @@
 
 pub mod app;
 mod artifacts;
+mod backups;
 pub mod commands;
 pub mod dto;
 mod errors;

@@ -93,7 +93,7 @@ fn age(backup: &Backup, now: UnixMillis) -> String {
 
 /// A length of time in its largest unit.
 fn span(duration: Duration) -> String {
-    let minutes = duration.as_secs().div_ceil(60);
+    let minutes = duration.as_millis().div_ceil(60_000);
     let (count, unit) = match minutes {
         0..=119 => (minutes, "minute"),
         120..=2_879 => (minutes / 60, "hour"),
@@ -110,7 +110,7 @@ mod tests {
     fn sizes_and_spans_are_read_at_a_glance() {
         assert_eq!(size(512), "0.5 kB");
         assert_eq!(size(1_234_567_890), "1.2 GB");
-        assert_eq!(span(Duration::from_secs(30)), "1 minute");
+        assert_eq!(span(Duration::from_millis(30)), "1 minute");
         assert_eq!(span(Duration::from_mins(119)), "119 minutes");
         assert_eq!(span(Duration::from_hours(30)), "30 hours");
         assert_eq!(span(Duration::from_hours(72)), "3 days");

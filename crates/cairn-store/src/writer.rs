@@ -287,7 +287,7 @@ pub(crate) fn note_damage(state: &RwLock<FileState>, feed: &ChangeFeed, finding:
         tracing::error!(finding, "the database is damaged; nothing more is written to it");
         state.read_only = Some(format!(
             "its database is damaged ({finding}), so Cairn writes no more to it and leaves it as \
-             it is. 'cairn restore' puts the newest backup in its place and keeps this file."
+             it is. Restore a backup; this file is kept."
         ));
         drop(state);
         let mut changes = ChangeSet::default();

@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use cairn_app::{
     App, AppOptions, Host, commands,
-    dto::{CommandError, ErrorCode, LiveEvent, ServerStatus},
+    dto::{CommandError, ErrorCode, JobState, LiveEvent, ServerStatus},
 };
 use cairn_core::{ArtifactPath, ExperimentId, MetricPoint, MetricValue, RunId};
 use cairn_store::{
@@ -299,4 +299,54 @@ async fn next(events: &mut Receiver<LiveEvent>, mut is_it: impl FnMut(&LiveEvent
     };
     let found = tokio::time::timeout(Duration::from_secs(5), found).await;
     assert_eq!(found, Ok(true), "the event did not come");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_taken_listed_and_put_back() {
+    let fixture = Fixture::new().await;
+    let kept = fixture.run(0, "before", 1).await;
+    let mut live = fixture.app.listen();
+    fixture.ok("backup.start", json!({})).await;
+    next(&mut live, |event| matches!(event, LiveEvent::Job { job } if job.state == JobState::Done))
+        .await;
+    let listed = fixture.ok("backups.list", json!({})).await;
+    assert_eq!(listed["backups"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["failure"], Value::Null);
+    let name = listed["backups"][0]["name"].clone();
+
+    let lost = fixture.run(0, "after", 2).await;
+    let missing = fixture.call("backup.restore", json!({ "name": "none" })).await.unwrap_err();
+    assert_eq!(missing.code, ErrorCode::NotFound);
+    fixture.ok("run.get", json!({ "run_id": lost.to_string() })).await;
+
+    let restored = fixture.ok("backup.restore", json!({ "name": name })).await;
+    assert_eq!(restored["lost_minutes"], 1);
+    assert!(restored["replaced"].as_str().unwrap().contains("mlflow.db.replaced-"));
+    fixture.ok("run.get", json!({ "run_id": kept.to_string() })).await;
+    let gone = fixture.call("run.get", json!({ "run_id": lost.to_string() })).await.unwrap_err();
+    assert_eq!(gone.code, ErrorCode::NotFound);
+    fixture.run(0, "again", 3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_opened_comes_back_from_its_backup() {
+    let fixture = Fixture::new().await;
+    let kept = fixture.run(0, "before", 1).await;
+    let mut live = fixture.app.listen();
+    fixture.ok("backup.start", json!({})).await;
+    next(&mut live, |event| matches!(event, LiveEvent::Job { job } if job.state == JobState::Done))
+        .await;
+    fixture.app.stop().await;
+    let database = fixture.home.path().join("data/store/mlflow.db");
+    let mut bytes = fs::read(&database).unwrap();
+    bytes[8_192..40_960].fill(0x5a);
+    fs::write(&database, bytes).unwrap();
+
+    let app = start(fixture.home.path()).await;
+    assert!(app.store().is_err());
+    let listed = commands::call(&app, "backups.list", json!({})).await.unwrap();
+    let name = listed["backups"][0]["name"].clone();
+    commands::call(&app, "backup.restore", json!({ "name": name })).await.unwrap();
+    let run = json!({ "run_id": kept.to_string() });
+    assert!(commands::call(&app, "run.get", run).await.is_ok());
 }

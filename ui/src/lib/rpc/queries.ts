@@ -27,6 +27,10 @@ export const settings = () =>
 export const storeStatus = () =>
   queryOptions({ queryKey: ["store.status"], queryFn: () => call("store.status") });
 
+/** The backups of the store, newest first; also of one that could not be opened. */
+export const backups = () =>
+  queryOptions({ queryKey: ["backups.list"], queryFn: () => call("backups.list") });
+
 /** Active experiments, most recently used first. */
 export const experiments = () =>
   queryOptions({ queryKey: ["experiments.list"], queryFn: () => call("experiments.list") });
