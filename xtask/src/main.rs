@@ -20,6 +20,7 @@ mod test;
 mod check;
 mod codegen;
 mod bench;
+mod mutants;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,8 @@ cargo xtask <command>
   codegen [--check]    write the TypeScript types of the command list (or say if they are stale)
   bench [PART …]       measure what Cairn promises: tracking, table, start
                        (tracking takes names of its parts, --write, --quick, --artifact-mb N)
+  mutants [AREA …]     put faults into the guard and the path types; tests must find them
+                       (paths, sources, files, guard; takes long)
   setup [--tests]      only install what is missing
 ";
 
@@ -68,6 +71,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
         "test" => test::command(&workspace, rest),
         "check" => check::command(&workspace, rest),
         "codegen" => codegen::command(&workspace, rest),
+        "mutants" => mutants::command(&workspace, rest),
         "bench" => bench::command(&workspace, rest),
         other => bail!("`{other}` is not a command\n\n{USAGE}"),
     }

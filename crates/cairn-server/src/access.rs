@@ -79,7 +79,7 @@ struct Shared {
 }
 
 /// What becomes of a request.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Verdict {
     /// It is served.
     Served,
@@ -92,14 +92,6 @@ pub(crate) enum Verdict {
 /// A place among the answers that wait; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting(Arc<Shared>);
-
-impl PartialEq for Waiting {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for Waiting {}
 
 impl Drop for Waiting {
     fn drop(&mut self) {
@@ -181,6 +173,14 @@ mod tests {
         Access::new(AccessRule::Token(Token::parse(RIGHT).unwrap()))
     }
 
+    fn kind(verdict: &Verdict) -> &'static str {
+        match verdict {
+            Verdict::Served => "served",
+            Verdict::Refused => "refused",
+            Verdict::RefusedLater(_) => "refused later",
+        }
+    }
+
     fn check(access: &Access, values: &[&str]) -> Verdict {
         let mut headers = HeaderMap::new();
         for value in values {
@@ -193,7 +193,8 @@ mod tests {
     #[test]
     fn a_token_has_64_digits_and_is_not_shown() {
         let token = Token::parse(RIGHT).unwrap();
-        assert_eq!(format!("{token:?} {:?}", access()).matches("0123").count(), 0);
+        assert_eq!(format!("{token:?}"), "Token(…)");
+        assert!(!format!("{:?}", access()).contains("0123"));
         for text in [
             "",
             &RIGHT[1..],
@@ -212,7 +213,7 @@ mod tests {
     async fn only_the_whole_token_is_served() {
         let access = access();
         for value in [format!("Bearer {RIGHT}"), format!("bearer  {RIGHT} ")] {
-            assert_eq!(check(&access, &[&value]), Verdict::Served, "{value}");
+            assert_eq!(kind(&check(&access, &[&value])), "served", "{value}");
         }
         let mut other = RIGHT.to_owned();
         other.replace_range(63.., "0");
@@ -231,21 +232,21 @@ mod tests {
             &[&right, &right],
             &["Bearer \u{e9}"],
         ] {
-            assert_eq!(check(&access, values), Verdict::Refused, "{values:?}");
+            assert_eq!(kind(&check(&access, values)), "refused", "{values:?}");
         }
     }
 
     #[tokio::test]
     async fn without_a_rule_all_are_served_and_without_a_token_none() {
         let access = Access::default();
-        assert_eq!(check(&access, &[]), Verdict::Served);
-        assert_eq!(check(&access, &["Bearer wrong"]), Verdict::Served);
+        assert_eq!(kind(&check(&access, &[])), "served");
+        assert_eq!(kind(&check(&access, &["Bearer wrong"])), "served");
         access.set(AccessRule::Nobody);
-        assert_eq!(check(&access, &[]), Verdict::Refused);
-        assert_eq!(check(&access, &["Bearer "]), Verdict::Refused);
-        assert_eq!(check(&access, &[&format!("Bearer {RIGHT}")]), Verdict::Refused);
+        assert_eq!(kind(&check(&access, &[])), "refused");
+        assert_eq!(kind(&check(&access, &["Bearer "])), "refused");
+        assert_eq!(kind(&check(&access, &[&format!("Bearer {RIGHT}")])), "refused");
         access.set(AccessRule::Everyone);
-        assert_eq!(check(&access, &[]), Verdict::Served);
+        assert_eq!(kind(&check(&access, &[])), "served");
     }
 
     #[tokio::test(start_paused = true)]
@@ -253,20 +254,20 @@ mod tests {
         let access = access();
         let wrong = |access: &Access| check(access, &["Bearer wrong"]);
         for _ in 0..WRONG_AT_ONCE {
-            assert_eq!(wrong(&access), Verdict::Refused);
+            assert_eq!(kind(&wrong(&access)), "refused");
         }
         let later: Vec<Verdict> = (0..MAX_WAITING).map(|_| wrong(&access)).collect();
         assert!(later.iter().all(|verdict| matches!(verdict, Verdict::RefusedLater(_))));
-        assert_eq!(wrong(&access), Verdict::Refused, "too many wait already");
-        assert_eq!(check(&access, &[&format!("Bearer {RIGHT}")]), Verdict::Served);
-        assert_eq!(check(&access, &[]), Verdict::Refused, "no token is no guess");
+        assert_eq!(kind(&wrong(&access)), "refused", "too many wait already");
+        assert_eq!(kind(&check(&access, &[&format!("Bearer {RIGHT}")])), "served");
+        assert_eq!(kind(&check(&access, &[])), "refused", "no token is no guess");
         drop(later);
         assert!(matches!(wrong(&access), Verdict::RefusedLater(_)));
         // The last of them is forgotten after a minute, not before.
         tokio::time::advance(Duration::from_millis(59_999)).await;
         assert!(matches!(wrong(&access), Verdict::RefusedLater(_)));
         tokio::time::advance(Duration::from_millis(1)).await;
-        assert_eq!(wrong(&access), Verdict::Refused);
+        assert_eq!(kind(&wrong(&access)), "refused");
     }
 
     /// Welch's t between the times of two kinds of wrong tokens, asked in turn.
@@ -288,7 +289,7 @@ mod tests {
             let began = std::time::Instant::now();
             let verdict = access.check(&kinds[kind]);
             let took = began.elapsed();
-            assert_ne!(verdict, Verdict::Served);
+            assert!(!matches!(verdict, Verdict::Served));
             times[kind].push(took.as_nanos() as f64);
         }
         let [(first, first_error), (last, last_error)] = times.map(|mut times| {

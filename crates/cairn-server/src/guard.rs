@@ -437,6 +437,18 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_what_to_do_instead() {
+        for (refusal, words) in [
+            (Refusal::Host, "Use 127.0.0.1, localhost or [::1]"),
+            (Refusal::Method, "the method is not served"),
+            (Refusal::Origin, "open Cairn"),
+            (Refusal::Site, "open Cairn"),
+        ] {
+            assert!(refusal.to_string().contains(words), "{refusal}");
+        }
+    }
+
+    #[test]
     fn preflights_are_refused() {
         let policy = GuardPolicy::interface(5000);
         let mut headers = HeaderMap::new();

@@ -686,3 +686,70 @@ async fn histories_of_several_runs_come_in_one_answer() {
         thin["metrics"].as_array().unwrap().iter().map(|row| row["step"].clone()).collect();
     assert_eq!(steps, [2, 5, 8]);
 }
+
+/// Requests that MLflow answers with 200 and another value than was meant, with 500, or with the
+/// text of an SQL statement.
+#[tokio::test]
+async fn what_is_not_meant_is_not_kept() {
+    let app = App::new();
+    let run = app.make_run().await;
+    app.post("registered-models/create", json!({"name": "m"})).await;
+    app.post("model-versions/create", json!({"name": "m", "source": "s3://b/m"})).await;
+    let metric = |name: &str, value: Value| {
+        let mut body = json!({"run_id": run, "key": "m", "value": 1, "timestamp": 1});
+        body[name] = value;
+        body
+    };
+    let search = |name: &str, value: Value| {
+        let mut body = json!({"experiment_ids": ["0"]});
+        body[name] = value;
+        body
+    };
+    let unknown_model = "m-00000000000000000000000000000000";
+    for (path, body) in [
+        ("runs/log-metric", metric("value", json!("nan"))),
+        ("runs/log-metric", metric("value", json!("inf"))),
+        ("runs/log-metric", metric("value", json!(true))),
+        ("runs/log-metric", metric("step", json!(1.5))),
+        ("runs/log-metric", metric("step", json!("1.5"))),
+        ("runs/log-metric", metric("step", json!(1e30))),
+        ("runs/log-metric", metric("timestamp", json!(1.5))),
+        ("runs/log-metric", metric("timestamp", json!("soon"))),
+        ("runs/log-metric", metric("key", json!(7))),
+        ("runs/log-metric", metric("model_id", json!(unknown_model))),
+        ("runs/log-batch", json!({"run_id": run, "metrics": [metric("value", json!("abc"))]})),
+        ("runs/log-batch", json!({"run_id": run, "metrics": {"key": "m"}})),
+        ("runs/log-batch", json!({"run_id": run, "params": ["p"]})),
+        ("runs/log-batch", json!({"run_id": run, "tags": [{"key": "t", "value": 1}]})),
+        ("runs/update", json!({"run_id": run, "status": 9})),
+        ("runs/update", json!({"run_id": run, "end_time": "late"})),
+        ("runs/create", json!({"start_time": 1})),
+        ("runs/search", search("run_view_type", json!("SOME"))),
+        ("runs/search", search("filter", json!("run_id IN (abc)"))),
+        ("runs/search", search("filter", json!("   "))),
+        ("runs/search", search("order_by", json!(["metrics.a", "metrics.a"]))),
+        ("runs/search", search("order_by", json!("metrics.a"))),
+        ("logged-models/search", search("filter", json!("nothing = 'x'"))),
+        (
+            "model-versions/transition-stage",
+            json!({"name": "m", "version": "1", "stage": "None", "archive_existing_versions": true}),
+        ),
+    ] {
+        let reply = app.ask("POST", &format!("/api/2.0/mlflow/{path}"), Some(&body)).await;
+        let what = format!("{path} {body}: {:?}", reply.body);
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{what}");
+        let message = reply.message().to_ascii_uppercase();
+        for word in ["INSERT INTO", "SELECT ", "UNIQUE CONSTRAINT", "FOREIGN KEY", "SQLITE"] {
+            assert!(!message.contains(word), "{what}");
+        }
+    }
+    for path in ["0//x", "0/./x", "a/%2e/b", "%2f/x"] {
+        let path = format!("/api/2.0/mlflow-artifacts/artifacts/{path}");
+        let reply = app.ask_text("PUT", &path, "text/plain", "x").await;
+        assert_eq!(reply.status, StatusCode::BAD_REQUEST, "{path}");
+    }
+    let kept = app.get(&format!("runs/get?run_id={run}")).await;
+    assert_eq!(kept["run"]["data"].get("metrics"), None);
+    assert_eq!(kept["run"]["data"].get("params"), None);
+    assert_eq!(kept["run"]["info"]["status"], "RUNNING");
+}
