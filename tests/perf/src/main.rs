@@ -37,6 +37,8 @@ pub struct Bench {
     artifact_mib: usize,
     /// How long one slice of a series lasts.
     slice: Duration,
+    /// Numbers of runs at which cost is compared, ascending.
+    sizes: &'static [u64],
     /// Stock MLflow on an empty store, started when the first part needs it.
     mlflow: OnceCell<Server>,
 }
@@ -145,6 +147,7 @@ fn measure(arguments: &Arguments) -> Result<Report> {
         scratch: scratch_in(&arguments.folder)?,
         artifact_mib: arguments.artifact_mib,
         slice: Duration::from_millis(if arguments.is_quick { 400 } else { 1500 }),
+        sizes: if arguments.is_quick { &parts::SIZES[..2] } else { &parts::SIZES },
         mlflow: OnceCell::new(),
     };
     let mut report = Report::default();

@@ -26,7 +26,7 @@ pub const ALL: [(&str, Part); 8] = [
     ("search", search::measure),
 ];
 
-/// Numbers of runs at which cost is compared.
+/// Numbers of runs at which cost is compared; a quick run leaves out the last one.
 pub const SIZES: [u64; 3] = [1_000, 10_000, 100_000];
 
 /// Numbers of clients at which cost is compared.
@@ -41,4 +41,9 @@ pub fn names() -> String {
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// The largest number of runs in this run of the bench.
+pub fn largest(bench: &Bench) -> u64 {
+    bench.sizes.last().copied().unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use cairn_charts::{Axis, LineChart, Series as Line};
 use serde_json::{Value, json};
 
-use super::{CLIENTS, SIZES, median};
+use super::{CLIENTS, largest, median};
 use crate::Bench;
 use crate::http::Connection;
 use crate::load::{Caller, slice};
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let mut ours = Vec::new();
     let mut theirs: Vec<Pages> = Vec::new();
-    for runs in SIZES {
+    for runs in bench.sizes.iter().copied() {
         let found = measure_cairn(bench, report, runs)?;
         crate::say(&format!(
             "Cairn, {} runs: first page {} ms, later page {} ms, first question {} ms",
@@ -40,7 +40,7 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
         ));
         ours.push(found);
     }
-    for runs in SIZES {
+    for runs in bench.sizes.iter().copied() {
         let found = match measure_mlflow(bench, runs) {
             Ok(found) => found,
             Err(error) => {
@@ -105,9 +105,14 @@ impl Pages {
 fn judge(report: &mut Report, ours: &[Pages], theirs: &[Pages]) -> Result<()> {
     let most = ours.last().context("several sizes")?;
     let runs = number(most.runs as f64);
+    let later = if later_offset(most.runs) == (LATER_PAGE - 1) * PAGE {
+        "page 500"
+    } else {
+        "a later page"
+    };
     let pages = [
         ("first page", most.first_ms, "after the first question of all"),
-        ("page 500", most.later_ms, "after the first question of all"),
+        (later, most.later_ms, "after the first question of all"),
         ("first page right after a write", most.after_write_ms, "a metric logged in between"),
         ("first question after opening", most.opening_ms, "told, not judged"),
     ];
@@ -118,7 +123,7 @@ fn judge(report: &mut Report, ours: &[Pages], theirs: &[Pages]) -> Result<()> {
     // Where MLflow gave no answer, the largest store on which it did is what counts.
     for (what, pick) in [
         ("first page", (|pages: &Pages| pages.first_ms) as fn(&Pages) -> f64),
-        ("page 500", |pages: &Pages| pages.later_ms),
+        (later, |pages: &Pages| pages.later_ms),
     ] {
         let pairs = ours.iter().zip(theirs);
         let Some((ours, theirs)) = pairs.rev().find(|(_, theirs)| pick(theirs).is_finite()) else {
@@ -156,7 +161,7 @@ fn measure_cairn(bench: &Bench, report: &mut Report, runs: u64) -> Result<Pages>
         log_metric(&mut connection, &ids[number as usize % ids.len()], number)?;
         pages[2].push(ask(&mut connection, number + 200, 0)?.0);
     }
-    if runs == SIZES[SIZES.len() - 1] {
+    if runs == largest(bench) {
         ask_for_every_key(&mut connection)?;
         // What was freed meanwhile may be given back a moment later.
         std::thread::sleep(Duration::from_millis(500));
@@ -325,7 +330,8 @@ fn by_clients(bench: &Bench, server: &Server) -> Result<Table> {
         let ms = measured.median_us() / 1000.0;
         rows.push(vec![clients.to_string(), number(measured.rate()), number(ms)]);
     }
-    let title = "runs/search of 100,000 runs a second, by clients".to_owned();
+    let title =
+        format!("runs/search of {} runs a second, by clients", number(largest(bench) as f64));
     let chart = LineChart {
         title: title.clone(),
         description: "How many first pages of 100 runs are answered a second when 1 to 32 clients \

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use cairn_charts::{Axis, LineChart, Series as Line};
 
-use super::{SIZES, median};
+use super::{largest, median};
 use crate::Bench;
 use crate::report::{Report, Table, Target, number};
 use crate::servers::Server;
@@ -38,13 +38,13 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     );
     let mut rows = vec![row("0", &empty)];
     let mut points = Vec::new();
-    for runs in SIZES {
+    for runs in bench.sizes.iter().copied() {
         let folder = bench.folder(&format!("start-{runs}"));
         stores::copy(&bench.stores.cairn(runs)?, &folder)?;
         let found = median_start(bench, &folder)?;
         rows.push(row(&number(runs as f64), &found));
         points.push((runs as f64, found.ready_ms));
-        if runs == SIZES[SIZES.len() - 1] {
+        if runs == largest(bench) {
             report.add(
                 format!("start on {} runs", number(runs as f64)),
                 Target::Below(600.0),

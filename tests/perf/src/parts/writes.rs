@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use cairn_charts::{Axis, LineChart, Series as Line};
 
-use super::{CLIENTS, SIZES};
+use super::CLIENTS;
 use crate::Bench;
 use crate::load::{Measured, Series, Workload, slice};
 use crate::raw::RawCaller;
@@ -69,7 +69,7 @@ pub fn log_batch(bench: &Bench, report: &mut Report) -> Result<()> {
 pub fn growth(bench: &Bench, report: &mut Report) -> Result<()> {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut lines: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
-    for runs in SIZES {
+    for runs in bench.sizes.iter().copied() {
         let folder = bench.folder(&format!("growth-{runs}"));
         stores::copy(&bench.stores.cairn(runs)?, &folder)?;
         let cairn = Server::cairn(&bench.cairn, &folder)?;
