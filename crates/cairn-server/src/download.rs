@@ -1,22 +1,26 @@
 //! Sending a file: type, name, ranges, and the headers that keep a browser from running it.
 
-use std::{io, os::unix::fs::MetadataExt as _};
+use std::{
+    io::{self, Read as _, Seek as _},
+    os::unix::fs::MetadataExt as _,
+};
 
 use axum::{body::Body, response::Response};
+use bytes::Bytes;
 use cairn_core::ArtifactPath;
 use cairn_store::{
     Store,
     artifacts::{Location, OpenFile},
 };
+use futures_util::{Stream, stream};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::io::AsyncReadExt as _;
-use tokio_util::io::ReaderStream;
+use tokio::task::JoinHandle;
 
 use crate::{artifacts::blocking, call::Answer, error::ApiError};
 
 /// Bytes read at once.
-const PIECE_BYTES: usize = 256 << 10;
+const PIECE_BYTES: usize = 1 << 20;
 
 /// What may stand in a file name parameter as it is (RFC 5987, attr-char).
 const PLAIN_IN_NAME: &AsciiSet = &NON_ALPHANUMERIC
@@ -54,13 +58,12 @@ pub(crate) async fn send(
         Requested::Beyond => return Ok(beyond(size)),
     };
     let (start, length) = range.map_or((0, size), |(start, end)| (start, end - start + 1));
-    let mut handle = tokio::fs::File::from_std(file.file);
+    let mut handle = file.file;
     if start > 0 {
-        use tokio::io::AsyncSeekExt as _;
-        handle.seek(io::SeekFrom::Start(start)).await.map_err(unreadable)?;
+        handle.seek(io::SeekFrom::Start(start)).map_err(unreadable)?;
     }
     // Never more than was announced, even if the file grows meanwhile.
-    let stream = ReaderStream::with_capacity(handle.take(length), PIECE_BYTES);
+    let stream = pieces(handle, length);
     let mut response = Response::new(Body::from_stream(stream));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
@@ -80,6 +83,40 @@ pub(crate) async fn send(
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     Ok(response)
+}
+
+/// The next `length` bytes of a file. While a piece is sent, the next one is read; a client that waits
+/// holds two pieces and no thread.
+fn pieces(file: std::fs::File, length: u64) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::unfold(Reading::begin(file, length), |reading| async {
+        match reading?.0.await {
+            Ok(Ok((file, left, piece))) => Some((Ok(piece), Reading::begin(file, left))),
+            Ok(Err(error)) => Some((Err(error), None)),
+            // Only at the end of the program is such work given up.
+            Err(error) => Some((Err(io::Error::other(error)), None)),
+        }
+    })
+}
+
+/// A piece that is being read: it comes with the file, and how many bytes are left after it.
+struct Reading(JoinHandle<io::Result<(std::fs::File, u64, Bytes)>>);
+
+impl Reading {
+    /// Begins to read the next piece of the `left` bytes; `None` when there is none.
+    fn begin(mut file: std::fs::File, left: u64) -> Option<Self> {
+        if left == 0 {
+            return None;
+        }
+        Some(Self(tokio::task::spawn_blocking(move || {
+            let wanted = left.min(PIECE_BYTES as u64);
+            let mut piece = Vec::with_capacity(wanted as usize);
+            io::Read::by_ref(&mut file).take(wanted).read_to_end(&mut piece)?;
+            if (piece.len() as u64) < wanted {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            Ok((file, left - wanted, Bytes::from(piece)))
+        })))
+    }
 }
 
 fn unreadable(error: io::Error) -> ApiError {

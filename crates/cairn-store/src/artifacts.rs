@@ -8,7 +8,8 @@
 use std::{
     io::{self, Write as _},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, mpsc},
+    thread,
     time::Duration,
 };
 
@@ -23,6 +24,8 @@ use crate::{Result, StoreError, store::ARTIFACTS, tx::random_hex};
 
 /// Where half-written uploads lie, beside the tree so that a rename publishes them.
 pub(crate) const UPLOADS: &str = ".cairn-uploads";
+/// Bytes of an upload after which they are brought to the disk while more arrive.
+const FLUSHED_PART: usize = 32 << 20;
 /// An upload that nobody wrote to for so long was left behind.
 const ABANDONED_AFTER: Duration = Duration::from_hours(1);
 
@@ -199,7 +202,15 @@ impl ArtifactTree {
         let file = store
             .open_with(&temporary, &options)
             .map_err(|error| self.io_error(path, "written", error))?;
-        Ok(Upload { tree: self.clone(), store, temporary, file: Some(file), path: path.clone() })
+        Ok(Upload {
+            tree: self.clone(),
+            store,
+            temporary,
+            file: Some(file),
+            path: path.clone(),
+            unflushed_bytes: 0,
+            flusher: None,
+        })
     }
 
     /// Removes a file, or a folder with all in it. Removing what is not there is a success.
@@ -305,13 +316,28 @@ pub struct Upload {
     temporary: PathBuf,
     file: Option<File>,
     path: ArtifactPath,
+    /// Bytes since the last part was handed to `flusher`.
+    unflushed_bytes: usize,
+    /// Only large files have one.
+    flusher: Option<Flusher>,
 }
 
 impl Upload {
     /// Appends bytes.
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         let file = self.file.as_mut().expect("present until finished");
-        file.write_all(bytes).map_err(|error| self.tree.io_error(&self.path, "written", error))
+        let written = file.write_all(bytes).and_then(|()| {
+            self.unflushed_bytes += bytes.len();
+            if self.unflushed_bytes < FLUSHED_PART {
+                return Ok(());
+            }
+            self.unflushed_bytes = 0;
+            if self.flusher.is_none() {
+                self.flusher = Some(Flusher::start(file)?);
+            }
+            self.flusher.as_ref().map_or(Ok(()), Flusher::flush)
+        });
+        written.map_err(|error| self.tree.io_error(&self.path, "written", error))
     }
 
     /// Publishes the file under its path, replacing a file that was there.
@@ -332,6 +358,10 @@ impl Upload {
             _ => tree.io_error(&path, "written", error),
         };
         let file = self.file.take().expect("present until finished");
+        // The system tells of a failed write once: also what the flusher was told counts.
+        if let Some(flusher) = self.flusher.take() {
+            flusher.finish().map_err(&failed)?;
+        }
         file.sync_all().map_err(&failed)?;
         drop(file);
         let root = self.tree.open_root(Root::Tree, true)?.expect("made when missing");
@@ -352,6 +382,44 @@ impl Drop for Upload {
     fn drop(&mut self) {
         // After a successful rename there is nothing of that name.
         let _ = self.store.remove_file(&self.temporary);
+    }
+}
+
+/// Brings a large file to the disk while more of it arrives, so that its end need not wait for all of
+/// it. Ends with its upload.
+#[derive(Debug)]
+struct Flusher {
+    /// Holds one request: while the disk is busy, more would ask for the same.
+    requests: mpsc::SyncSender<()>,
+    thread: thread::JoinHandle<io::Result<()>>,
+}
+
+impl Flusher {
+    fn start(file: &File) -> io::Result<Self> {
+        let file = file.try_clone()?;
+        let (requests, asked) = mpsc::sync_channel(1);
+        let thread = thread::Builder::new()
+            .name("cairn-store-flusher".into())
+            .spawn(move || asked.iter().try_for_each(|()| file.sync_data()))?;
+        Ok(Self { requests, thread })
+    }
+
+    /// Asks for a flush.
+    ///
+    /// Errors: an earlier one failed; [`Self::finish`] knows how.
+    fn flush(&self) -> io::Result<()> {
+        match self.requests.try_send(()) {
+            Ok(()) | Err(mpsc::TrySendError::Full(())) => Ok(()),
+            Err(mpsc::TrySendError::Disconnected(())) => {
+                Err(io::Error::other("the file could not be brought to the disk"))
+            }
+        }
+    }
+
+    /// Waits for what was asked for, and tells the first error of all flushes.
+    fn finish(self) -> io::Result<()> {
+        drop(self.requests);
+        self.thread.join().unwrap_or_else(|_| Err(io::Error::other("a panic while flushing")))
     }
 }
 

@@ -24,17 +24,21 @@ fn encoded(path: &str) -> String {
 #[tokio::test]
 async fn files_come_back_as_they_went_in() {
     let app = App::new();
-    let bytes: Vec<u8> = (0..700_000_u32).map(|n| (n % 251) as u8).collect();
+    let bytes: Vec<u8> = (0..2_700_000_u32).map(|n| (n % 251) as u8).collect();
     assert_eq!(put(&app, "0/r/artifacts/big.bin", bytes.clone()).await.status, StatusCode::OK);
     let reply = get(&app, "0/r/artifacts/big.bin").await;
     assert_eq!(reply.body, bytes);
     assert_eq!(reply.header("content-type"), "application/octet-stream");
-    assert_eq!(reply.header("content-length"), "700000");
+    assert_eq!(reply.header("content-length"), "2700000");
     assert_eq!(reply.header("content-disposition"), "attachment; filename=big.bin");
     assert_eq!(reply.header("content-security-policy"), "sandbox; default-src 'none'");
     assert_eq!(reply.header("x-content-type-options"), "nosniff");
     assert!(reply.header("last-modified").ends_with("GMT"));
     let old = reply.header("etag").to_owned();
+    // Across the pieces in which it is read.
+    let part = request("GET", &format!("{ROOT}/0/r/artifacts/big.bin"));
+    let part = part.header("range", "bytes=1000000-2500000").body(Body::empty()).unwrap();
+    assert_eq!(app.send(part).await.body, bytes[1_000_000..=2_500_000]);
     assert_eq!(put(&app, "0/r/artifacts/big.bin", "new").await.status, StatusCode::OK);
     let reply = get(&app, "0/r/artifacts/big.bin").await;
     assert_eq!(reply.body.as_ref(), b"new");

@@ -222,3 +222,17 @@ fn a_folder_that_turns_into_a_link_lets_nothing_out_or_in() {
         assert_eq!(fs::read_to_string(outside.path().join(name)).unwrap(), "canary");
     }
 }
+
+#[test]
+fn a_file_that_goes_to_the_disk_in_parts_is_whole() {
+    let fixture = Fixture::new();
+    let part = |number: u8| vec![number; 1 << 20];
+    let mut upload = fixture.store.artifacts().upload(&path("1/large")).unwrap();
+    for number in 0..70 {
+        upload.write(&part(number)).unwrap();
+    }
+    upload.finish().unwrap();
+    let bytes = read(&fixture, "1/large").unwrap();
+    assert_eq!(bytes.len(), 70 << 20);
+    assert!(bytes.chunks(1 << 20).zip(0..).all(|(chunk, number)| chunk == part(number)));
+}
