@@ -113,6 +113,9 @@ test("a folder is imported and followed by keyboard alone", async (world) => {
   await scan(page, "a folder being followed");
   await tasks.getByRole("button", { name: "Stop" }).click();
   await tasks.getByRole("heading", { name: /done$/ }).waitFor();
+  await tasks.getByRole("button", { name: "Show report" }).click();
+  const report = page.getByRole("dialog", { name: "Import report" });
+  await report.getByText("Since then, by following").waitFor();
 });
 
 test("a path that is no mlruns folder is refused in words", async (world) => {

@@ -7,10 +7,11 @@ use std::{
 
 use crate::{Result, Store, WriteTx};
 
-/// How long one transaction of a bulk write aims to take.
+/// How long the statements of one transaction aim to take; its commit comes on top, and takes what
+/// the disk takes however few they are.
 const AIM: Duration = Duration::from_millis(250);
 /// After this long with hardly a gap between transactions, others get one.
-const GAP_EVERY: Duration = Duration::from_millis(1_500);
+const GAP_EVERY: Duration = Duration::from_millis(2_500);
 /// SQLite's own waiting looks at the lock every 100 ms at least: a gap that long lets in everyone
 /// who waits, whatever program they run.
 const GAP: Duration = Duration::from_millis(105);
@@ -66,11 +67,15 @@ impl Bulk {
         if idle >= GAP {
             self.since_gap = Duration::ZERO;
         }
-        let answer = self.store.write_blocking(op)?;
+        let (answer, worked) = self.store.write_blocking(move |tx| {
+            let started = Instant::now();
+            let answer = op(tx)?;
+            Ok((answer, started.elapsed()))
+        })?;
         let took = started.elapsed();
         if rows >= MIN_ROWS {
-            let wanted = rows as f64 * AIM.as_secs_f64() / took.as_secs_f64().max(1e-4);
-            // Half way, so that one slow disk flush does not make all that follow tiny.
+            let wanted = rows as f64 * AIM.as_secs_f64() / worked.as_secs_f64().max(1e-4);
+            // Half way, so that one slow moment does not make all that follow tiny.
             let next = f64::midpoint(self.rows as f64, wanted);
             self.rows = (next as usize).clamp(MIN_ROWS, MAX_ROWS);
         }
