@@ -86,11 +86,11 @@ impl Mlruns {
         );
         let key = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
         let replaced: Vec<String> = more.lines().map(key).collect();
-        let mut text: String = usual
-            .lines()
-            .filter(|line| !replaced.contains(&key(line)))
-            .map(|line| format!("{line}\n"))
-            .collect();
+        let mut text = String::new();
+        for line in usual.lines().filter(|line| !replaced.contains(&key(line))) {
+            text.push_str(line);
+            text.push('\n');
+        }
         text.push_str(more);
         self.write(&format!("{path}/meta.yaml"), text);
     }

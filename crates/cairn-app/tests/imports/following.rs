@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits until something is so, looking again at each message.
 fn until(told: &Receiver<Following>, what: &str, mut is_so: impl FnMut() -> bool) {

@@ -16,9 +16,11 @@ fn large() -> Mlruns {
     let folder = Mlruns::new();
     for digit in "123456789abcdef".chars() {
         let run = folder.run("0", digit);
-        let lines: String = (0..3_000)
-            .map(|step| format!("{} {}.5 {step}\n", 1_700_000_000_000_u64 + step, step))
-            .collect();
+        let mut lines = String::new();
+        for step in 0..3_000 {
+            use std::fmt::Write as _;
+            let _ = writeln!(lines, "{} {step}.5 {step}", 1_700_000_000_000_u64 + step);
+        }
         for key in ["a", "b/c", "d"] {
             folder.write(&format!("{run}/metrics/{key}"), &lines);
         }

@@ -125,7 +125,7 @@ fn what_the_system_does_not_let_read_is_named() {
     folder.write(&format!("{run}/artifacts/locked"), "x");
     folder.write(&format!("{run}/artifacts/open"), "y");
     let locked = folder.root().join(&run).join("artifacts/locked");
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
     let target = Target::new();
     let report = target.import(&folder.root());
     // The superuser reads everything.
