@@ -20,7 +20,8 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 
-ID = re.compile(r"[0-9a-f]{32}")
+ID = re.compile(r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])")
+COMMIT = re.compile(r"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
 GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d+")
 # An hour ago, since the server may have begun before.
 BEGAN_MS = int(time.time() * 1000) - 3_600_000
@@ -54,6 +55,8 @@ class Transcript:
             return "a generated name"
         for known, name in ((self.uri, "<uri>"), (os.getcwd(), "<folder>")):
             text = text.replace(known, name) if known else text
+        # Of the folder that this script lies in.
+        text = COMMIT.sub("<commit>", text)
         return ID.sub(lambda found: self.ids.setdefault(found.group(), f"id {len(self.ids) + 1}"), text)
 
     def plain(self, value):

@@ -34,37 +34,33 @@ def test_nobody_is_locked_out_and_nothing_is_lost(tmp_path, journal):
         with contextlib.closing(sqlite3.connect(database)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
     stop = tmp_path / "stop"
-    # One journal mode is short: it is the other that most people have.
+    # Stores are in WAL; the other mode is that of files which MLflow made.
     seconds = SECONDS if journal == "wal" else SECONDS / 2
 
     (tmp_path / "server").mkdir()
     with Cairn(store) as cairn, stock.Server(sys.executable, database, tmp_path / "server") as server:
         uris = {"by cairn": cairn.url, "also by cairn": cairn.url, "by mlflow": server.wait()}
         uris |= {f"direct {index}": f"sqlite:///{database}" for index in range(DIRECT)}
-        writers = {}
+        argv = [sys.executable, str(stock.HERE / "share_writer.py"), str(tmp_path), str(stop)]
+        for name, uri in uris.items():
+            argv += [name, uri]
+        env = {**stock.environment(), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+        log = tmp_path / "writers.log"
+        with open(log, "w", encoding="utf-8") as errors:
+            writers = subprocess.Popen(argv, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
-            for name, uri in uris.items():
-                argv = [sys.executable, str(stock.HERE / "share_writer.py"), uri, name, str(tmp_path / f"{name}.json"), str(stop)]
-                env = {**stock.environment(), "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
-                with open(tmp_path / f"{name}.log", "w", encoding="utf-8") as log:
-                    writers[name] = subprocess.Popen(argv, env=env, cwd=tmp_path, stdout=subprocess.PIPE, stderr=log, text=True)
-            for name, writer in writers.items():
-                assert writer.stdout.readline() == "ready\n", (tmp_path / f"{name}.log").read_text()
+            assert writers.stdout.readline() == "ready\n", log.read_text()
             time.sleep(seconds)
-            stop.touch()
-            for name, writer in writers.items():
-                assert writer.wait(120) == 0, (tmp_path / f"{name}.log").read_text()[-3000:]
         finally:
-            for writer in writers.values():
-                writer.kill()
-                writer.wait()
+            stop.touch()
+        assert writers.wait(120) == 0, log.read_text()[-3000:]
         notes = {name: json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8")) for name in uris}
         for name, noted in notes.items():
             print(f"{journal}: {name}: {noted['calls']} writes, the slowest {noted['slowest']:.2f} s, {len(noted['refused'])} refused")
         for name, noted in notes.items():
             assert noted["refused"] == [], name
             assert noted["slowest"] < LOCK_SECONDS, name
-            assert noted["calls"] > 10, name
+            assert noted["calls"] >= 3, name
         served_alike(cairn, server, notes)
     whole(database, notes, journal)
 
