@@ -126,7 +126,8 @@ fn clients(workspace: &Workspace) -> Result<Outcome> {
     let folder = workspace.root.join("tests/clients");
     let python = python_environment(workspace, "clients", &folder.join("requirements.txt"))?;
     let mut pytest = exec::program(python, &folder);
-    pytest.args(["-m", "pytest", "-ra", "--color=no"]);
+    // Two at a time: most of these tests wait for one program after the other.
+    pytest.args(["-m", "pytest", "-ra", "--color=no", "-n", "2", "--dist", "worksteal"]);
     test_environment(workspace, &mut pytest)?;
     exec::run_limited(&mut pytest, STEP_LIMIT_SECS)?;
     Ok(Outcome::Done)
