@@ -11,7 +11,10 @@ async function logThree(client) {
   await client.logRun("calm-otter-12", {
     metrics: { auc: 0.9107, loss: 0.219 },
     params: { lr: "0.01", optimizer: "adam" },
-    tags: { "mlflow.source.name": "/home/ada/churn/train.py", "mlflow.source.type": "LOCAL" },
+    tags: {
+      "mlflow.source.name": "/home/ada/churn/train.py",
+      "mlflow.source.type": "LOCAL",
+    },
     startTime: LONG_AGO,
   });
   await client.logRun("brisk-fox-3", {
@@ -32,7 +35,11 @@ test("the table reads well aloud and is free of barriers", async (world) => {
   const server = await world.serve();
   await logThree(world.client(server));
   const { page } = await world.open(server);
-  await new RunTable(page).shows("Run", ["quiet-heron-7", "brisk-fox-3", "calm-otter-12"]);
+  await new RunTable(page).shows("Run", [
+    "quiet-heron-7",
+    "brisk-fox-3",
+    "calm-otter-12",
+  ]);
   await scan(page, "run table");
   await matchTree(page.locator("body"), "run-table");
   await page.getByRole("button", { name: "Columns" }).click();
@@ -53,10 +60,16 @@ test("a run appears, counts, ends and gets its metrics without a reload", async 
     status: "RUNNING",
     startTime: Date.now() - 100_000,
   });
-  const running = await table.row("live-one", ({ cells }) => cells.Status === "Running");
+  const running = await table.row(
+    "live-one",
+    ({ cells }) => cells.Status === "Running",
+  );
   assert.equal(running.index, 2, "the newest run stands at the top");
   assert.match(running.cells.Duration, /^1 m \d\d s$/);
-  await table.row("live-one", ({ cells }) => cells.Duration !== running.cells.Duration);
+  await table.row(
+    "live-one",
+    ({ cells }) => cells.Duration !== running.cells.Duration,
+  );
   await page.getByRole("contentinfo").getByText("1 running").waitFor();
 
   await client.logMetric(run.run_id, "auc", 0.5, 0);
@@ -68,7 +81,10 @@ test("a run appears, counts, ends and gets its metrics without a reload", async 
   await table.row("live-one", ({ cells }) => cells["new/metric"] === "3");
 
   await client.end(run.run_id, Date.now(), "KILLED");
-  const ended = await table.row("live-one", ({ cells }) => cells.Status === "Killed");
+  const ended = await table.row(
+    "live-one",
+    ({ cells }) => cells.Status === "Killed",
+  );
   assert.match(ended.cells.Duration, /^1 m \d\d s$/);
   await page.getByRole("contentinfo").getByText("Nothing running").waitFor();
   await client.post("runs/delete", { run_id: run.run_id });
@@ -80,7 +96,9 @@ test("runs that arrive do not move the rows that are read", async (world) => {
   const server = await world.serve();
   const client = world.client(server);
   for (let number = 0; number < 80; number += 1) {
-    await client.logRun(`run-${number}`, { startTime: LONG_AGO + number * 60_000 });
+    await client.logRun(`run-${number}`, {
+      startTime: LONG_AGO + number * 60_000,
+    });
   }
   const { page } = await world.open(server);
   const table = new RunTable(page);
@@ -88,9 +106,13 @@ test("runs that arrive do not move the rows that are read", async (world) => {
   await table.grid.hover();
   await page.mouse.wheel(0, 700);
   const before = await table.row("run-45");
-  for (const name of ["newer", "newest"]) await client.logRun(name, { startTime: Date.now() });
+  for (const name of ["newer", "newest"])
+    await client.logRun(name, { startTime: Date.now() });
   await table.count(82);
-  const after = await table.row("run-45", ({ index }) => index === before.index + 2);
+  const after = await table.row(
+    "run-45",
+    ({ index }) => index === before.index + 2,
+  );
   assert.equal(after.top, before.top);
 });
 
@@ -153,6 +175,10 @@ test("a filter counts what matches and survives a reload with the order", async 
   await table.find("metrics.auc > 0.9 and params.lr = '0.01'");
   await table.shows("Run", ["calm-otter-12"]);
   await page.getByText("1 of 3", { exact: true }).waitFor();
+  await table.find(
+    "start_time < -1h and (params.lr >= 1 or metrics.auc > 0.9 and params.lr < 0.005)",
+  );
+  await table.shows("Run", ["quiet-heron-7"]);
   await table.find("metrics.auc > 0.9");
   await table.shows("Run", ["quiet-heron-7", "calm-otter-12"]);
   await page.getByText("2 of 3", { exact: true }).waitFor();
@@ -162,12 +188,21 @@ test("a filter counts what matches and survives a reload with the order", async 
   await page.reload();
   await table.shows("Run", ["calm-otter-12", "quiet-heron-7"]);
   assert.equal(await table.filter.inputValue(), "metrics.auc > 0.9");
-  assert.equal(await table.header("loss").getAttribute("aria-sort"), "descending");
+  assert.equal(
+    await table.header("loss").getAttribute("aria-sort"),
+    "descending",
+  );
 
   await table.find("metrics.auc > 2");
-  await page.getByRole("heading", { name: "No run matches the filter" }).waitFor();
+  await page
+    .getByRole("heading", { name: "No run matches the filter" })
+    .waitFor();
   await scan(page, "no run matches");
-  await page.getByRole("main").getByRole("button", { name: "Clear the filter" }).last().click();
+  await page
+    .getByRole("main")
+    .getByRole("button", { name: "Clear the filter" })
+    .last()
+    .click();
   await table.count(3);
 });
 
@@ -191,13 +226,20 @@ test("a broken filter marks its place, keeps the rows, and works again once it i
     const before = mark.previousSibling?.textContent ?? "";
     return { start: before.length, text: mark.textContent, all };
   });
-  assert.deepEqual(marked, { start: broken.indexOf("parms"), text: "parms.lr", all: broken });
+  assert.deepEqual(marked, {
+    start: broken.indexOf("parms"),
+    text: "parms.lr",
+    all: broken,
+  });
   await scan(page, "broken filter");
   await matchTree(page.getByRole("main"), "broken-filter");
 
   // The message leads to the place.
   await message.getByRole("button").click();
-  const chosen = await table.filter.evaluate((field) => [field.selectionStart, field.selectionEnd]);
+  const chosen = await table.filter.evaluate((field) => [
+    field.selectionStart,
+    field.selectionEnd,
+  ]);
   assert.deepEqual(chosen, [marked.start, marked.start + marked.text.length]);
   await page.keyboard.type("params.lr");
   await page.keyboard.press("Enter");
@@ -216,7 +258,10 @@ test("columns that are chosen stay chosen after a reload", async (world) => {
   await page.getByRole("checkbox", { name: "optimizer" }).click();
   await page.getByRole("checkbox", { name: "User" }).click();
   await page.keyboard.press("Escape");
-  await until("the columns to change", async () => (await table.header("optimizer").count()) === 0);
+  await until(
+    "the columns to change",
+    async () => (await table.header("optimizer").count()) === 0,
+  );
   await page.reload();
   await table.header("User").waitFor();
   assert.equal(await table.header("optimizer").count(), 0);

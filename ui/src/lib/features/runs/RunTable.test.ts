@@ -125,6 +125,17 @@ describe("the run table", () => {
     expect(document.querySelector("mark")).toBeNull();
   });
 
+  it("joins an example to the filter that stands there", async () => {
+    drawTable(answers(() => 2));
+    await screen.findByText("run-2");
+    const field = screen.getByLabelText<HTMLInputElement>("Filter runs");
+    await userEvent.type(field, "metrics.a > 1 or metrics.b > 1");
+    await userEvent.click(screen.getByRole("button", { name: "What a filter can say" }));
+    await userEvent.click(await screen.findByText("duration > 1h30m"));
+    await waitFor(() => expect(document.activeElement).toBe(field));
+    expect(field.value).toBe("(metrics.a > 1 or metrics.b > 1) AND duration > 1h30m");
+  });
+
   it("says how many match, and offers a way back from none", async () => {
     const none: Answers["runs.page"] = ({ offset }) => ({
       total: 0,
