@@ -162,7 +162,7 @@ fn split_port(host: &str) -> Option<(&str, Option<&str>)> {
     }
     match host.split_once(':') {
         None => Some((host, None)),
-        Some((_, port)) if port.contains(':') => None,
+        // A second colon is no digit of a port.
         Some((name, port)) => Some((name, Some(port))),
     }
 }
@@ -354,6 +354,8 @@ mod tests {
     fn no_port_means_80() {
         assert_eq!(check(&GuardPolicy::mlflow(80), &[("host", "localhost")]), Ok(()));
         assert_eq!(check(&GuardPolicy::mlflow(80), &[("host", "localhost:80")]), Ok(()));
+        assert_eq!(check(&GuardPolicy::mlflow(80), &[("host", "[::1]")]), Ok(()));
+        assert_eq!(check(&GuardPolicy::mlflow(80), &[("host", "::1")]), Err(Refusal::Host));
     }
 
     #[test]
