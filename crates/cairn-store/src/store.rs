@@ -379,8 +379,15 @@ fn create_database(dir: &Path, database: &Path, now: UnixMillis) -> Result<(), O
         connection.execute_batch("PRAGMA synchronous = FULL").map_err(sqlite)?;
         schema::create(&mut connection, "mlflow-artifacts:/0", now.0).map_err(sqlite)?;
         // Last, so that closing the only connection leaves one complete file.
-        connection.execute_batch("PRAGMA journal_mode = WAL").map_err(sqlite)?;
+        connection
+            .query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0))
+            .map_err(sqlite)?;
         connection.close().map_err(|(_, error)| sqlite(error))?;
+        // What did not get into the file would be lost when only the file gets the name.
+        if ["-wal", "-journal"].iter().any(|suffix| with_suffix(&temporary, suffix).exists()) {
+            let source = io::Error::other("its last changes could not be written");
+            return Err(OpenError::Io { path: database.to_owned(), action: "created", source });
+        }
         publish(&temporary, database).map_err(|source| io_error(database, "created", source))?;
         let folder = fs::File::open(dir).map_err(|source| io_error(dir, "read", source))?;
         folder.sync_all().map_err(|source| io_error(dir, "written", source))
