@@ -107,6 +107,7 @@ def test_file_of_an_older_release_is_served_and_logged_into_in_place(release, tm
             assert served["models"]["flowers"]["aliases"] == {"champion": 4}
         assert stock.read_facts(database, tmp_path, python) == without(served, "" if "logged_models" in expected else "logged_models")
         assert shape(database) == before
+    assert shape(database) == before
     with contextlib.closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []

@@ -80,7 +80,10 @@ impl Writer {
         clock: Clock,
     ) -> std::io::Result<(Self, thread::JoinHandle<()>)> {
         let (queue, requests) = sync_channel(QUEUE);
-        let worker = Worker { connection, dir, state, feed, clock, data_version: -1 };
+        // Here and not in the thread, so that what others commit from now on is noticed.
+        let data_version =
+            connection.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap_or(-1);
+        let worker = Worker { connection, dir, state, feed, clock, data_version };
         let thread = thread::Builder::new()
             .name("cairn-store-writer".into())
             .spawn(move || worker.run(&requests))?;
@@ -120,6 +123,8 @@ struct Worker {
 
 impl Worker {
     fn run(mut self, requests: &Receiver<Request>) {
+        // What they committed since the shape was read.
+        self.refresh_shape();
         self.watch();
         loop {
             match requests.recv_timeout(WATCH) {
@@ -128,8 +133,20 @@ impl Worker {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
-        // Statistics for the query planner; failure costs only speed.
-        let _ = self.connection.execute_batch("PRAGMA analysis_limit=400; PRAGMA optimize;");
+        self.refresh_statistics();
+    }
+
+    /// Brings the query planner's statistics up to date in a file that has some. In another this
+    /// would add tables of SQLite's to MLflow's. Failure costs only speed.
+    fn refresh_statistics(&self) {
+        let has_some = self.connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'sqlite_stat1')",
+            [],
+            |row| row.get(0),
+        );
+        if has_some.unwrap_or(false) {
+            let _ = self.connection.execute_batch("PRAGMA analysis_limit=400; PRAGMA optimize;");
+        }
     }
 
     /// Notices commits by other programs.

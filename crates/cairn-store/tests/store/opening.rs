@@ -1,6 +1,6 @@
 //! Opening and creating: what is accepted, what is refused, and that refusing touches nothing.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, thread, time::Duration};
 
 use cairn_store::{OpenError, OpenOptions, Store, StoreError, experiments::NewExperiment};
 use rusqlite::Connection;
@@ -171,6 +171,48 @@ fn a_migration_by_another_program_is_noticed() {
     let refused = fixture.store.write_blocking(move |tx| tx.create_experiment(&new)).unwrap_err();
     assert!(matches!(refused, StoreError::ReadOnly { .. }), "{refused}");
     assert_eq!(fixture.read_run(&run.info.run_id).metrics.len(), 1);
+}
+
+#[test]
+fn a_migration_is_told_when_nobody_writes_afterwards() {
+    let fixture = Fixture::new();
+    let mut feed = fixture.store.subscribe();
+    let mut told = move || {
+        (0..100).any(|_| {
+            thread::sleep(Duration::from_millis(50));
+            feed.try_recv().is_ok_and(|changes| changes.everything)
+        })
+    };
+    let other = Connection::open(fixture.dir.path().join("mlflow.db")).unwrap();
+    other.execute("UPDATE alembic_version SET version_num = 'bda7b8c39065'", []).unwrap();
+    assert!(told());
+    assert_eq!(fixture.store.shape().mlflow_release(), Some("3.1"));
+    assert_eq!(fixture.store.read_only(), None);
+
+    other.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'", []).unwrap();
+    assert!(told());
+    assert!(fixture.store.read_only().unwrap().contains("ffffffffffff"));
+}
+
+#[test]
+fn closing_leaves_the_schema_as_it_was() {
+    let fixture = Fixture::new();
+    let path = fixture.dir.path().join("mlflow.db");
+    let schema = || {
+        let connection = Connection::open(&path).unwrap();
+        let mut statement =
+            connection.prepare("SELECT type || name FROM sqlite_schema ORDER BY 1").unwrap();
+        let rows = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        rows.collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    let before = schema();
+    for number in 0..20 {
+        fixture.run(fixture.experiment(&format!("experiment {number}")), 1);
+    }
+    let Fixture { store, dir, .. } = fixture;
+    drop(store);
+    assert_eq!(schema(), before);
+    drop(dir);
 }
 
 #[test]
