@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use cairn_charts::{Axis, LineChart, Series as Line};
 
 use super::CLIENTS;
 use crate::Bench;
-use crate::load::{Measured, Series, Workload, slice};
+use crate::http::Connection;
+use crate::load::{Caller, Measured, Series, Workload, slice};
 use crate::raw::RawCaller;
 use crate::report::{Report, Table, Target, number};
 use crate::servers::Server;
@@ -118,20 +119,34 @@ fn against_one_commit(
     workload: Workload,
 ) -> Result<()> {
     let (ours, raw) = in_turns(bench, cairn, workload, 1)?;
+    // What one client waits for when there is nothing to write: HTTP, and waking up the two programs.
+    let nothing = slice(&mut [Ping(cairn.connect())], bench.slice)?;
     report.add(
         format!("{}, 1 client, against one commit each", workload.unit()),
         Target::Below(1.3),
         raw.rate() / ours.rate(),
         "times as long",
         format!(
-            "{} µs against {} µs; medians {} and {}",
+            "{} µs against {} µs; medians {} and {}, and {} for a request that writes nothing",
             number(1e6 / ours.rate()),
             number(1e6 / raw.rate()),
             number(ours.median_us()),
-            number(raw.median_us())
+            number(raw.median_us()),
+            number(nothing.median_us())
         ),
     );
     Ok(())
+}
+
+/// Asks for what the server answers without looking anything up.
+struct Ping(Connection);
+
+impl Caller for Ping {
+    fn call(&mut self) -> Result<()> {
+        let response = self.0.get("/health")?;
+        ensure!(response.status == 200, "/health was answered with {}", response.status);
+        Ok(())
+    }
 }
 
 /// Cairn and SQLite alone, slice by slice; then Cairn is asked whether it kept what it answered.
