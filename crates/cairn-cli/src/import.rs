@@ -72,7 +72,7 @@ pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         Artifacts::Copy => ArtifactMode::Copy,
         Artifacts::Reference => ArtifactMode::Reference,
     };
-    let options = ImportOptions { artifacts, recheck: args.recheck };
+    let options = ImportOptions { artifacts, recheck: args.recheck, ..ImportOptions::default() };
     let mut importer = Importer::open(&store, &args.path, options).map_err(with_hint)?;
     let cancel = CancellationToken::new();
     cancel_on_signals(&cancel)?;

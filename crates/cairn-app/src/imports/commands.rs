@@ -141,6 +141,7 @@ pub(crate) async fn start(app: &App, args: ImportStart) -> Result<Job, CommandEr
             ArtifactMode::Copy
         },
         recheck: false,
+        ..ImportOptions::default()
     };
     let opened = {
         let store = store.clone();

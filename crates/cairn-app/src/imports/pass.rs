@@ -42,16 +42,24 @@ const BUNDLE_ROWS: usize = 8_192;
 const BUNDLES: usize = 8;
 /// What was read is written after this long, also if it is little.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// The least time between two messages about progress.
+/// [`ImportOptions::told_every`] unless something else is asked for.
 const TOLD_EVERY: Duration = Duration::from_millis(100);
 
 /// How an import treats what it finds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ImportOptions {
     /// What happens to artifacts.
     pub artifacts: ArtifactMode,
     /// Look at every run again, also at those that an earlier import brought unchanged.
     pub recheck: bool,
+    /// The least time between two messages about progress.
+    pub told_every: Duration,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self { artifacts: ArtifactMode::default(), recheck: false, told_every: TOLD_EVERY }
+    }
 }
 
 /// What happens to artifacts.
@@ -218,7 +226,7 @@ impl Importer {
         cancel: &CancellationToken,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Result<(), ImportError> {
-        let told = Told::new(progress);
+        let told = Told::new(progress, self.options.told_every);
         let layout = layout::scan(&self.root, only, &mut pass.skips, cancel, |runs| {
             told.step(Step::Looking, runs as u64, 0);
         })?;
@@ -886,15 +894,16 @@ fn note_written(pass: &mut Pass, written: &Written) {
 /// Who is told of progress, not too often.
 struct Told<'a> {
     tell: &'a (dyn Fn(Progress) + Sync),
+    every: Duration,
     last: std::sync::Mutex<Option<(Step, Instant)>>,
     values: AtomicU64,
     bytes: AtomicU64,
 }
 
 impl<'a> Told<'a> {
-    fn new(tell: &'a (dyn Fn(Progress) + Sync)) -> Self {
+    fn new(tell: &'a (dyn Fn(Progress) + Sync), every: Duration) -> Self {
         let last = std::sync::Mutex::new(None);
-        Self { tell, last, values: AtomicU64::new(0), bytes: AtomicU64::new(0) }
+        Self { tell, every, last, values: AtomicU64::new(0), bytes: AtomicU64::new(0) }
     }
 
     fn rows(&self, done: u64, total: u64) {
@@ -907,7 +916,7 @@ impl<'a> Told<'a> {
 
     fn step(&self, step: Step, done: u64, total: u64) {
         let mut last = self.last.lock().expect("no holder of this lock panics");
-        let is_soon = last.is_some_and(|(known, at)| known == step && at.elapsed() < TOLD_EVERY);
+        let is_soon = last.is_some_and(|(known, at)| known == step && at.elapsed() < self.every);
         if is_soon && done != total {
             return;
         }

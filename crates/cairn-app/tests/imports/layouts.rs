@@ -290,7 +290,7 @@ fn artifacts_can_stay_where_they_are() {
     let run = folder.run("0", 'a');
     folder.write(&format!("{run}/artifacts/a.txt"), "here");
     let target = Target::new();
-    let options = ImportOptions { artifacts: ArtifactMode::Reference, recheck: false };
+    let options = ImportOptions { artifacts: ArtifactMode::Reference, ..ImportOptions::default() };
     assert_eq!(target.import_with(&folder.root(), options).counts.files, 0);
     let uri = target.run(&run_id('a')).info.artifact_uri;
     assert_eq!(std::path::Path::new(&uri), folder.root().join(run).join("artifacts"));

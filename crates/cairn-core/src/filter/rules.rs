@@ -167,19 +167,8 @@ pub(super) fn extended(entity: Entity, field: &Field) -> (Kind, &'static [Op]) {
         Op::IsNull,
         Op::IsNotNull,
     ];
-    // A run without datasets has no name of one either, but nor has it a dataset without a name.
-    const DATASET: &[Op] = &[
-        Op::Eq,
-        Op::Ne,
-        Op::Like,
-        Op::NotLike,
-        Op::ILike,
-        Op::NotILike,
-        Op::Regexp,
-        Op::NotRegexp,
-        Op::In,
-        Op::NotIn,
-    ];
+    // Whether there is a dataset is no question about one of its fields.
+    const DATASET: &[Op] = TEXTS.split_at(TEXTS.len() - 2).0;
     match field {
         Field::Metric(_) => (Kind::Number, NUMBERS),
         Field::Param(_) | Field::Tag(_) => (Kind::Text { or_number: true }, TEXTS_OR_NUMBERS),
