@@ -7,7 +7,8 @@ import { sleep, until } from "./tests.mjs";
 
 /** Starts an X server on a number that it chooses itself, and openbox on it. */
 export async function openDisplay() {
-  const server = start("Xvfb", ["-displayfd", "3", "-screen", "0", "1440x900x24", "-nolisten", "tcp"], {
+  // Without -noreset it begins anew when its last client leaves, and throws out whoever just came.
+  const server = start("Xvfb", ["-displayfd", "3", "-screen", "0", "1440x900x24", "-nolisten", "tcp", "-noreset"], {
     stdio: ["ignore", "pipe", "pipe", "pipe"],
   });
   let number = "";
