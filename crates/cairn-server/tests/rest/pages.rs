@@ -274,6 +274,6 @@ async fn another_workspace_is_not_mistaken_for_this_one() {
         let reply = ask(workspace).await;
         assert_error(&reply, 501, "NOT_IMPLEMENTED", "no workspaces");
     }
-    assert!(app.fingerprint() == before);
+    assert_eq!(app.fingerprint(), before);
     assert_eq!(ask("default").await.status, StatusCode::OK);
 }
