@@ -236,7 +236,7 @@ fn names_and_numbers_that_are_taken_are_joined_or_replaced() {
     assert_eq!(count(&report, SkipReason::ExperimentChanged), 2);
     assert!(!report.has_losses());
     let mine = target.run(&run_id('a')).info.experiment_id;
-    assert!(mine != ExperimentId(1));
+    assert_ne!(mine, ExperimentId(1));
     let joined = target.store.read_blocking(|tx| tx.experiment_by_name("theirs (imported)"));
     assert_eq!(target.run(&run_id('b')).info.experiment_id, joined.unwrap().experiment_id);
     // A second import finds them again.
