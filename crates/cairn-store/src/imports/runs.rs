@@ -119,9 +119,6 @@ impl ImportedPoint {
     }
 }
 
-/// Rows in one INSERT: a statement for each row costs a third more time.
-const ROWS_AT_ONCE: usize = 32;
-
 impl WriteTx<'_> {
     /// Makes an experiment, or finds the one that its runs join: the one with its name.
     ///
@@ -277,23 +274,22 @@ impl WriteTx<'_> {
         key: &str,
         points: &[ImportedPoint],
     ) -> Result<u64> {
+        // Row by row: a statement of many rows opens a savepoint of its own, and closing that walks
+        // over all that the transaction has changed so far.
+        let mut statement = self.connection.prepare_cached(
+            "INSERT OR IGNORE INTO metrics (key, run_uuid, value, timestamp, step, is_nan) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?;
+        statement.raw_bind_parameter(1, key)?;
+        statement.raw_bind_parameter(2, run.as_str())?;
         let mut added = 0;
-        let (groups, rest) = points.as_chunks::<ROWS_AT_ONCE>();
-        if !groups.is_empty() {
-            let mut statement = self.connection.prepare_cached(&insert_points(ROWS_AT_ONCE))?;
-            statement.raw_bind_parameter(1, key)?;
-            statement.raw_bind_parameter(2, run.as_str())?;
-            for group in groups {
-                added += insert(&mut statement, group)?;
-            }
-        }
-        if !rest.is_empty() {
-            let mut statement = self.connection.prepare_cached(&insert_points(1))?;
-            statement.raw_bind_parameter(1, key)?;
-            statement.raw_bind_parameter(2, run.as_str())?;
-            for point in rest {
-                added += insert(&mut statement, std::slice::from_ref(point))?;
-            }
+        for point in points {
+            let (value, is_nan) = point.value.to_columns();
+            statement.raw_bind_parameter(3, value)?;
+            statement.raw_bind_parameter(4, point.timestamp)?;
+            statement.raw_bind_parameter(5, point.step)?;
+            statement.raw_bind_parameter(6, is_nan)?;
+            added += statement.raw_execute()? as u64;
         }
         Ok(added)
     }
@@ -371,35 +367,4 @@ impl WriteTx<'_> {
         }
         Ok(())
     }
-}
-
-fn insert_points(rows: usize) -> String {
-    let mut sql = String::from(
-        "INSERT OR IGNORE INTO metrics (key, value, timestamp, run_uuid, step, is_nan) VALUES ",
-    );
-    for row in 0..rows {
-        use std::fmt::Write as _;
-        let first = 3 + row * 4;
-        let _ = write!(
-            sql,
-            "{}(?1, ?{first}, ?{}, ?2, ?{}, ?{})",
-            if row == 0 { "" } else { ", " },
-            first + 1,
-            first + 2,
-            first + 3
-        );
-    }
-    sql
-}
-
-fn insert(statement: &mut rusqlite::Statement<'_>, points: &[ImportedPoint]) -> Result<u64> {
-    for (row, point) in points.iter().enumerate() {
-        let (value, is_nan) = point.value.to_columns();
-        let first = 3 + row * 4;
-        statement.raw_bind_parameter(first, value)?;
-        statement.raw_bind_parameter(first + 1, point.timestamp)?;
-        statement.raw_bind_parameter(first + 2, point.step)?;
-        statement.raw_bind_parameter(first + 3, is_nan)?;
-    }
-    Ok(statement.raw_execute()? as u64)
 }
