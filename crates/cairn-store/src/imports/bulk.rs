@@ -11,7 +11,7 @@ use crate::{Result, Store, WriteTx};
 /// the disk takes however few they are.
 const AIM: Duration = Duration::from_millis(250);
 /// After this long with hardly a gap between transactions, others get one.
-const GAP_EVERY: Duration = Duration::from_millis(2_500);
+const GAP_EVERY: Duration = Duration::from_secs(5);
 /// SQLite's own waiting looks at the lock every 100 ms at least: a gap that long lets in everyone
 /// who waits, whatever program they run.
 const GAP: Duration = Duration::from_millis(105);
