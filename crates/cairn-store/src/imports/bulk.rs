@@ -26,7 +26,7 @@ const USUAL_CACHE: i64 = -2_000;
 const USUAL_CHECKPOINT_PAGES: i64 = 1_000;
 /// Pages of the log after which it is moved into the file. Larger than usual: pages that are
 /// written again and again go there once.
-const CHECKPOINT_PAGES: i64 = 16_000;
+const CHECKPOINT_PAGES: i64 = 48_000;
 
 /// A bulk write: transactions of bounded time, and a gap now and then in which clients of this and
 /// other programs write. The writer's larger cache is given back when this is dropped.
