@@ -238,8 +238,9 @@ impl Parser<'_> {
         span: Span,
     ) -> Result<Op, Invalid> {
         let (_, allowed) = rules::extended(self.entity, field);
-        Op::from_written(written).filter(|op| allowed.contains(op)).ok_or_else(|| {
-            let names: Vec<&str> = allowed.iter().map(|op| op.as_str()).collect();
+        let allowed = || allowed.iter().copied().flatten();
+        Op::from_written(written).filter(|op| allowed().any(|one| one == op)).ok_or_else(|| {
+            let names: Vec<&str> = allowed().map(|op| op.as_str()).collect();
             let written = match written {
                 "==" => "'==' (equality is '=')".to_owned(),
                 "<>" => "'<>' (inequality is '!=')".to_owned(),

@@ -121,63 +121,29 @@ pub(super) enum Kind {
     Version,
 }
 
-/// What a field is compared with in Cairn's own dialect, and by which operators.
-pub(super) fn extended(entity: Entity, field: &Field) -> (Kind, &'static [Op]) {
-    const NUMBERS: &[Op] = &[
-        Op::Eq,
-        Op::Ne,
-        Op::Gt,
-        Op::Ge,
-        Op::Lt,
-        Op::Le,
-        Op::In,
-        Op::NotIn,
-        Op::IsNull,
-        Op::IsNotNull,
-    ];
-    const TEXTS: &[Op] = &[
-        Op::Eq,
-        Op::Ne,
-        Op::Like,
-        Op::NotLike,
-        Op::ILike,
-        Op::NotILike,
-        Op::Regexp,
-        Op::NotRegexp,
-        Op::In,
-        Op::NotIn,
-        Op::IsNull,
-        Op::IsNotNull,
-    ];
-    const TEXTS_OR_NUMBERS: &[Op] = &[
-        Op::Eq,
-        Op::Ne,
-        Op::Gt,
-        Op::Ge,
-        Op::Lt,
-        Op::Le,
-        Op::Like,
-        Op::NotLike,
-        Op::ILike,
-        Op::NotILike,
-        Op::Regexp,
-        Op::NotRegexp,
-        Op::In,
-        Op::NotIn,
-        Op::IsNull,
-        Op::IsNotNull,
-    ];
+/// What a field is compared with in Cairn's own dialect, and by which operators, in groups.
+pub(super) fn extended(entity: Entity, field: &Field) -> (Kind, &'static [&'static [Op]]) {
+    const EQUAL: &[Op] = &[Op::Eq, Op::Ne];
+    const RANGE: &[Op] = &[Op::Gt, Op::Ge, Op::Lt, Op::Le];
+    const PATTERN: &[Op] =
+        &[Op::Like, Op::NotLike, Op::ILike, Op::NotILike, Op::Regexp, Op::NotRegexp];
+    const LIST: &[Op] = &[Op::In, Op::NotIn];
+    const PRESENCE: &[Op] = &[Op::IsNull, Op::IsNotNull];
+    const NUMBERS: &[&[Op]] = &[EQUAL, RANGE, LIST, PRESENCE];
+    const TEXTS: &[&[Op]] = &[EQUAL, PATTERN, LIST, PRESENCE];
+    const TEXTS_OR_NUMBERS: &[&[Op]] = &[EQUAL, RANGE, PATTERN, LIST, PRESENCE];
     // Whether there is a dataset is no question about one of its fields.
-    const DATASET: &[Op] = TEXTS.split_at(TEXTS.len() - 2).0;
+    const DATASET: &[&[Op]] = &[EQUAL, PATTERN, LIST];
+    const WORDS: &[&[Op]] = &[EXACT_OR_LIST];
     match field {
         Field::Metric(_) => (Kind::Number, NUMBERS),
         Field::Param(_) | Field::Tag(_) => (Kind::Text { or_number: true }, TEXTS_OR_NUMBERS),
         Field::Dataset(_) => (Kind::Text { or_number: false }, DATASET),
         Field::Run(RunAttribute::Duration) => (Kind::Duration, NUMBERS),
-        Field::LoggedModel(LoggedModelAttribute::Status) => (Kind::Word, EXACT_OR_LIST),
+        Field::LoggedModel(LoggedModelAttribute::Status) => (Kind::Word, WORDS),
         field => match operators(entity, field).1 {
             Operand::Text => (Kind::Text { or_number: false }, TEXTS),
-            Operand::IntegerText => (Kind::IntegerText, EXACT_OR_LIST),
+            Operand::IntegerText => (Kind::IntegerText, WORDS),
             // Every other number of an entity's own is a time.
             Operand::Number | Operand::Integer => (Kind::Time, NUMBERS),
             Operand::IntegerOrText => (Kind::Version, NUMBERS),
