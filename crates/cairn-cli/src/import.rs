@@ -17,6 +17,7 @@ use cairn_app::{
         Importer, Progress, follow, plural, summary, words,
     },
 };
+use cairn_store::OpenOptions;
 use tokio::signal::unix::{SignalKind, signal};
 
 use clap::{Args, ValueEnum};
@@ -67,7 +68,8 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Imports, and prints what came of it.
 pub fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let options = AppOptions::for_this_user(args.store.clone()).map_err(|text| anyhow!(text))?;
-    let store = serve::open(&args.store.unwrap_or_else(|| usual_store(&options)))?;
+    let path = args.store.unwrap_or_else(|| usual_store(&options));
+    let store = serve::open(&path, OpenOptions::Create)?;
     let artifacts = match args.artifacts {
         Artifacts::Copy => ArtifactMode::Copy,
         Artifacts::Reference => ArtifactMode::Reference,

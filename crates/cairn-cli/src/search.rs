@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use anyhow::{Context as _, anyhow, bail};
@@ -22,6 +22,8 @@ use cairn_store::{
 use clap::{Args, ValueEnum};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Map, Value, json};
+
+use crate::serve;
 
 /// What is searched, and how it is shown.
 #[derive(Debug, Args)]
@@ -86,7 +88,7 @@ enum Format {
 pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
     let options = AppOptions::for_this_user(args.store.clone()).map_err(|text| anyhow!(text))?;
     let path = args.store.clone().unwrap_or_else(|| usual_store(&options));
-    let store = open(&path)?;
+    let store = serve::open(&path, OpenOptions::Existing)?;
     let found = find(&store, args)?;
     let columns = if args.columns.is_empty() {
         default_columns(args.what).iter().map(ToString::to_string).collect()
@@ -99,13 +101,6 @@ pub fn run(args: &SearchArgs) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.context("the results cannot be printed"),
     }
-}
-
-fn open(path: &Path) -> anyhow::Result<Store> {
-    Store::open(path, OpenOptions::Existing).map_err(|error| {
-        let hint = error.hint();
-        anyhow!("{error}\n{hint}")
-    })
 }
 
 fn default_columns(what: What) -> &'static [&'static str] {

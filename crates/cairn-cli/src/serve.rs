@@ -51,7 +51,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         serve_with_interface(options, choice, &args, rule, until_signal).await
     } else {
         let path = args.store.unwrap_or_else(|| usual_store(&options));
-        let store = open(&path)?;
+        let store = open(&path, OpenOptions::Create)?;
         let wants_token = rule != AccessRule::Everyone;
         let server = bind(Some(store.clone()), choice, rule).await?;
         if choice == PortChoice::Prefer(server.port()) && remembered_port(&options).is_none() {
@@ -71,8 +71,9 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
     }
 }
 
-pub(crate) fn open(path: &Path) -> anyhow::Result<Store> {
-    Store::open(path, OpenOptions::Create).map_err(|error| {
+/// Opens the store at a path; an error says what to do.
+pub(crate) fn open(path: &Path, options: OpenOptions) -> anyhow::Result<Store> {
+    Store::open(path, options).map_err(|error| {
         let hint = error.hint();
         anyhow!("{error}\n{hint}")
     })
