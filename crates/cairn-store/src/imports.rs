@@ -13,7 +13,6 @@ mod runs;
 
 pub use bulk::Bulk;
 pub use files::{CopiedFiles, FileFacts, Found};
-pub use models::ImportedModel;
 pub use registry::{ImportedRegisteredModel, ImportedVersion, RegisteredOutcome};
 pub use runs::{ExperimentOutcome, ImportedExperiment, ImportedPoint, ImportedRun, RunOutcome};
 

@@ -17,9 +17,10 @@ use cairn_runtime::CancellationToken;
 use cairn_store::{
     Store,
     imports::{
-        Bulk, Existing, ImportedExperiment, ImportedModel, ImportedPoint, ImportedRegisteredModel,
-        ImportedRun, ParamConflict,
+        Bulk, Existing, ImportedExperiment, ImportedPoint, ImportedRegisteredModel, ImportedRun,
+        ParamConflict,
     },
+    logged_models::LoggedModel,
     own::{ImportLedger, ImportPart},
 };
 
@@ -147,7 +148,7 @@ enum Message {
         fingerprint: u64,
     },
     Model {
-        model: Box<ImportedModel>,
+        model: Box<LoggedModel>,
         path: PathBuf,
         existing: Existing,
         fingerprint: u64,

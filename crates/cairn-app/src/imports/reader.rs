@@ -13,11 +13,9 @@ use cairn_core::{
 };
 use cairn_store::{
     experiments::Tag,
-    imports::{
-        ImportedModel, ImportedPoint, ImportedRegisteredModel, ImportedRun, ImportedVersion,
-    },
+    imports::{ImportedPoint, ImportedRegisteredModel, ImportedRun, ImportedVersion},
     inputs::{Dataset, DatasetInput, ModelOutput},
-    logged_models::{LoggedModelMetric, LoggedModelStatus},
+    logged_models::{LoggedModel, LoggedModelMetric, LoggedModelStatus},
     registry::{ModelAlias, Stage},
     runs::{Param, RUN_NAME_TAG},
 };
@@ -257,13 +255,7 @@ pub(super) fn read_run(
     let bad = |skips: &mut Skips, reason: String| {
         skips.add(SkipReason::BadMeta, &path.join(META), reason);
     };
-    let mut integer = |key: &str| match meta.integer(key) {
-        Ok(number) => Some(number),
-        Err(reason) => {
-            bad(skips, reason);
-            None
-        }
-    };
+    let mut integer = |key: &str| meta.integer(key).map_err(|reason| bad(skips, reason)).ok();
     let (start_time, end_time, deleted_time) =
         (integer("start_time")?, integer("end_time")?, integer("deleted_time")?);
     let source_type = integer("source_type")?;
@@ -611,7 +603,7 @@ pub(super) fn read_model(
     artifact_location: String,
     meta: &Node,
     skips: &mut Skips,
-) -> Option<ImportedModel> {
+) -> Option<LoggedModel> {
     let path = described.path.join(META);
     let mut integer = |key: &str| match meta.integer(key) {
         Ok(number) => Some(number.unwrap_or_default()),
@@ -625,7 +617,7 @@ pub(super) fn read_model(
     let status = integer("status")?;
     let stage = meta.text("lifecycle_stage").map(LifecycleStage::from_column);
     let text = |key| meta.text(key).map(str::to_owned);
-    Some(ImportedModel {
+    Some(LoggedModel {
         model_id: model_id.clone(),
         experiment_id,
         name: text("name").unwrap_or_default(),
@@ -746,13 +738,7 @@ pub(super) fn read_registered(
         bad(skips, error.message);
         return None;
     }
-    let mut integer = |key: &str| match meta.integer(key) {
-        Ok(number) => Some(number),
-        Err(reason) => {
-            bad(skips, reason);
-            None
-        }
-    };
+    let mut integer = |key: &str| meta.integer(key).map_err(|reason| bad(skips, reason)).ok();
     let creation_time = integer("creation_timestamp")?;
     let last_updated_time = integer("last_updated_timestamp")?;
     described.tags = described.keys("tags", &mut print, skips);
@@ -855,13 +841,7 @@ impl Described {
                 return None;
             }
         };
-        let mut integer = |key: &str| match meta.integer(key) {
-            Ok(number) => Some(number),
-            Err(reason) => {
-                bad(skips, reason);
-                None
-            }
-        };
+        let mut integer = |key: &str| meta.integer(key).map_err(|reason| bad(skips, reason)).ok();
         let creation_time = integer("creation_timestamp")?;
         let last_updated_time = integer("last_updated_timestamp")?;
         let text = |key| meta.text(key).map(str::to_owned);

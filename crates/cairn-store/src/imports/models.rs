@@ -1,49 +1,10 @@
 //! Logged models, with the ids that they had.
 
-use cairn_core::{ExperimentId, LifecycleStage, LoggedModelId, MetricPoint, RunId};
+use cairn_core::{MetricPoint, RunId};
 use rusqlite::params;
 
 use super::Existing;
-use crate::{
-    Change, Result, WriteTx,
-    experiments::Tag,
-    logged_models::{LoggedModelMetric, LoggedModelStatus},
-    metrics::NewMetric,
-    runs::Param,
-};
-
-/// A logged model on its way in.
-#[derive(Debug, Clone)]
-pub struct ImportedModel {
-    /// Its id.
-    pub model_id: LoggedModelId,
-    /// Its experiment in the store.
-    pub experiment_id: ExperimentId,
-    /// Its name.
-    pub name: String,
-    /// Where its files are.
-    pub artifact_location: String,
-    /// Milliseconds since 1970.
-    pub creation_timestamp: i64,
-    /// Milliseconds since 1970.
-    pub last_updated_timestamp: i64,
-    /// How far its making is.
-    pub status: LoggedModelStatus,
-    /// More about the status.
-    pub status_message: Option<String>,
-    /// In use or in the trash.
-    pub lifecycle_stage: LifecycleStage,
-    /// What kind of model it is.
-    pub model_type: Option<String>,
-    /// The run that made it.
-    pub source_run_id: Option<String>,
-    /// Its parameters.
-    pub params: Vec<Param>,
-    /// Its tags.
-    pub tags: Vec<Tag>,
-    /// Values measured on it; those whose run is not in the store are left out.
-    pub metrics: Vec<LoggedModelMetric>,
-}
+use crate::{Change, Result, WriteTx, logged_models::LoggedModel, metrics::NewMetric};
 
 impl WriteTx<'_> {
     /// Makes a logged model, or adds to the one with its id. Answers whether it was made, and how
@@ -52,7 +13,7 @@ impl WriteTx<'_> {
     /// Errors: [`crate::StoreError::UnsupportedByFile`] in files of MLflow before 3.0.
     pub fn import_logged_model(
         &mut self,
-        new: &ImportedModel,
+        new: &LoggedModel,
         existing: Existing,
     ) -> Result<(bool, u64)> {
         self.require(self.shape.has_logged_models, "logged models", "3.0")?;
