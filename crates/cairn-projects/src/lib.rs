@@ -1,0 +1,26 @@
+//! MLflow projects: read, planned, prepared, captured and run again.
+//!
+//! [`Project::parse`] reads a folder with an `MLproject` file. [`plan`](RunPlan) answers exactly what would run,
+//! where, with what, and starts nothing. Nothing here knows a store: what is recorded goes to a tracking server,
+//! through [`cairn_runtime`].
+//!
+//! What a project's files hold is not trusted: sizes and depths are bounded, values reach a command quoted as
+//! MLflow quotes them, and no text of a project becomes an option of a program.
+
+mod error;
+mod plan;
+mod problem;
+mod project;
+mod request;
+mod template;
+pub mod yaml;
+
+pub use error::{ProjectError, Result};
+pub use plan::{EnvironmentKind, EnvironmentPlan, ParameterOrigin, PlannedParam, RunPlan};
+pub use problem::{Place, Problem};
+pub use project::{
+    DeclaredEnvironment, DockerEnvironment, DockerVariable, EntryPoint, PROJECT_FILE, Parameter,
+    ParameterKind, Project,
+};
+pub use request::{DockerArgument, EnvManager, Restore, RunRequest};
+pub use template::quote;
