@@ -71,6 +71,39 @@ pub enum RuntimeError {
         source: io::Error,
     },
 
+    /// A tracking server did not do what it was asked.
+    #[error("the tracking server refused ({status} {code}): {message}")]
+    TrackingRefused {
+        /// The HTTP status.
+        status: u16,
+        /// MLflow's error code; empty when the answer had none.
+        code: String,
+        /// The server's words.
+        message: String,
+    },
+
+    /// No tracking server answered.
+    #[error("the tracking server at {uri} does not answer")]
+    TrackingUnavailable {
+        /// Its address.
+        uri: String,
+        /// What happened instead.
+        detail: String,
+    },
+
+    /// There is no launch of this id.
+    #[error("there is no launch {0}")]
+    NoSuchLaunch(String),
+
+    /// A launch is past the state in which this can be done.
+    #[error("launch {launch_id} {why}")]
+    LaunchNotReady {
+        /// Which launch.
+        launch_id: String,
+        /// The rest of the sentence: `is not in the queue`.
+        why: &'static str,
+    },
+
     /// The cancellation token was used; nothing that was begun is still running.
     #[error("cancelled")]
     Cancelled,
@@ -98,7 +131,14 @@ impl RuntimeError {
             Self::Io { .. } => Some(
                 "Check that the folder can be written to and that the disk is not full, then try again.",
             ),
-            Self::InvalidSpec(_) | Self::Cancelled => None,
+            Self::TrackingUnavailable { .. } => {
+                Some("Open the store in Cairn, or start `cairn serve` for it, then try again.")
+            }
+            Self::NoSuchLaunch(_) => Some("List what there is: cairn queue list"),
+            Self::InvalidSpec(_)
+            | Self::TrackingRefused { .. }
+            | Self::LaunchNotReady { .. }
+            | Self::Cancelled => None,
         }
     }
 
@@ -107,9 +147,15 @@ impl RuntimeError {
         match self {
             Self::VenvModuleMissing { detail, .. }
             | Self::NetworkUnavailable { detail, .. }
+            | Self::TrackingUnavailable { detail, .. }
             | Self::ToolFailed { detail, .. } => Some(detail.clone()),
             Self::CannotStart { source, .. } | Self::Io { source, .. } => Some(source.to_string()),
-            Self::PythonMissing | Self::InvalidSpec(_) | Self::Cancelled => None,
+            Self::PythonMissing
+            | Self::InvalidSpec(_)
+            | Self::TrackingRefused { .. }
+            | Self::NoSuchLaunch(_)
+            | Self::LaunchNotReady { .. }
+            | Self::Cancelled => None,
         }
     }
 

@@ -14,12 +14,14 @@
 
 mod environment;
 mod error;
+pub mod launch;
 mod output;
 mod process;
 mod programs;
 pub mod samples;
 mod survivors;
 mod tool;
+pub mod tracking;
 mod uv;
 
 pub use environment::{Environment, EnvironmentSpec};
@@ -33,3 +35,9 @@ pub use uv::{ToolFolders, Uv};
 ///
 /// It is called on an async thread and must return quickly.
 pub type Progress<'a> = &'a (dyn Fn(&str) + Send + Sync);
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
+}

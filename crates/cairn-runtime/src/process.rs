@@ -212,7 +212,8 @@ impl Process {
         let own_cancel = cancel.child_token();
         let supervision = Supervision {
             child,
-            family: Family { group, mark },
+            family: Family::marked(group, mark),
+            group,
             cancel: own_cancel.clone(),
             grace: spec.grace,
         };
@@ -289,6 +290,7 @@ impl Process {
 struct Supervision {
     child: Child,
     family: Family,
+    group: Pid,
     cancel: CancellationToken,
     grace: Duration,
 }
@@ -304,7 +306,7 @@ impl Supervision {
         if was_cancelled {
             self.family.signal(Signal::TERM, true);
         } else if self.family.signal(Signal::TERM, false) > 0 {
-            tracing::debug!(group = %self.family.group.as_raw_nonzero(), "The process left descendants behind; they are being ended.");
+            tracing::debug!(group = %self.group.as_raw_nonzero(), "The process left descendants behind; they are being ended.");
         }
         let deadline = Instant::now() + self.grace;
         let mut status = ended;
@@ -329,7 +331,7 @@ impl Supervision {
                 sleep(Duration::from_millis(10)).await;
             }
             if Instant::now() > kill_deadline {
-                tracing::warn!(group = %self.family.group.as_raw_nonzero(), "A killed process is still there; the system holds it.");
+                tracing::warn!(group = %self.group.as_raw_nonzero(), "A killed process is still there; the system holds it.");
                 break;
             }
         }
