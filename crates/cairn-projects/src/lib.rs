@@ -14,6 +14,10 @@ mod project;
 mod request;
 mod template;
 pub mod yaml;
+pub mod rerun;
+pub mod report;
+pub mod sweep;
+pub mod pipeline;
 
 pub use error::{ProjectError, Result};
 pub use plan::{EnvironmentKind, EnvironmentPlan, ParameterOrigin, PlannedParam, RunPlan};

@@ -151,7 +151,7 @@ impl ParameterKind {
         }
     }
 
-    fn parse(word: &str) -> Self {
+    pub(crate) fn parse(word: &str) -> Self {
         match word {
             "string" => Self::String,
             "float" => Self::Float,
