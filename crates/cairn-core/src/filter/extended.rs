@@ -262,7 +262,7 @@ impl Parser<'_> {
         let missing = |parser: &Self| {
             let operator = parser.tokens[parser.next - 1];
             Invalid::at(
-                format!("{}. A value is expected behind it", op.as_str()),
+                format!("A value is expected behind {}", op.as_str()),
                 operator.span.end,
                 operator.span.end,
             )
