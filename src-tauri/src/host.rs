@@ -8,7 +8,7 @@ use std::{
 };
 
 use cairn_app::{
-    App, AppOptions, Host, PickKind,
+    App, AppOptions, Host, Pick,
     app::preferred_port,
     dto::ServerStatus,
     token::{ClientAccess, client_access},
@@ -162,14 +162,14 @@ impl Host for WindowHost {
         true
     }
 
-    fn pick(&self, kind: PickKind) -> Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>> {
+    fn pick(&self, what: Pick) -> Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>> {
         let window = self.window.get().cloned();
         let near = self.near.lock().expect("no holder of this lock panics").clone();
         let dialog = self.dialog.clone();
         Box::pin(async move {
             // GTK's dialogs do not block the window; a second one would only hide the first.
             let _one_at_a_time = dialog.try_lock().ok()?;
-            pick(window?, kind, near).await
+            pick(window?, what, near).await
         })
     }
 }
@@ -187,20 +187,22 @@ fn access_rule(access: ClientAccess) -> AccessRule {
 
 /// Shows the system's dialog. It is made on the main thread, as GTK and AppKit want it, and answered
 /// on any.
-async fn pick(window: WebviewWindow, kind: PickKind, near: Option<PathBuf>) -> Option<PathBuf> {
+async fn pick(window: WebviewWindow, what: Pick, near: Option<PathBuf>) -> Option<PathBuf> {
     let (sender, dialog) = oneshot::channel();
     let parent = window.clone();
     window
         .run_on_main_thread(move || {
-            let mut dialog = rfd::AsyncFileDialog::new().set_parent(&parent);
+            let mut dialog =
+                rfd::AsyncFileDialog::new().set_parent(&parent).set_title(what.title());
             if let Some(near) = near {
                 dialog = dialog.set_directory(near);
             }
-            let picked: Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> = match kind {
-                PickKind::Folder => Box::pin(dialog.set_title("Open a store folder").pick_folder()),
-                PickKind::File => Box::pin(
+            let picked: Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> = match what {
+                Pick::StoreFolder | Pick::MlrunsFolder | Pick::ProjectFolder => {
+                    Box::pin(dialog.pick_folder())
+                }
+                Pick::StoreFile => Box::pin(
                     dialog
-                        .set_title("Open an mlflow.db")
                         .add_filter("SQLite databases", &["db", "sqlite", "sqlite3"])
                         .add_filter("All files", &["*"])
                         .pick_file(),

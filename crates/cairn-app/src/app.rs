@@ -8,7 +8,9 @@ use std::{
 };
 
 use cairn_store::{BackupKeeper, OpenOptions, Schedule, Store, backup::BackupFolder};
+use serde::Deserialize;
 use tokio::sync::{broadcast, watch};
+use ts_rs::TS;
 
 use crate::{
     artifacts::FileHandles,
@@ -38,18 +40,36 @@ pub trait Host: Send + Sync + 'static {
     }
 
     /// Lets the person choose a path; `Ok(None)` when they chose none.
-    fn pick(&self, _kind: PickKind) -> Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>> {
+    fn pick(&self, _what: Pick) -> Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>> {
         Box::pin(std::future::ready(None))
     }
 }
 
 /// What a dialog lets one choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PickKind {
-    /// A folder.
-    Folder,
-    /// A database file.
-    File,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, TS)]
+#[serde(rename_all = "snake_case")]
+#[ts(export)]
+pub enum Pick {
+    /// The folder of a store.
+    StoreFolder,
+    /// An `mlflow.db`.
+    StoreFile,
+    /// A folder of MLflow's file store.
+    MlrunsFolder,
+    /// The folder of a project.
+    ProjectFolder,
+}
+
+impl Pick {
+    /// What the dialog says above.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::StoreFolder => "Open a store folder",
+            Self::StoreFile => "Open an mlflow.db",
+            Self::MlrunsFolder => "Choose an mlruns folder to import",
+            Self::ProjectFolder => "Choose the folder of a project",
+        }
+    }
 }
 
 /// Where the application keeps its own things, and what it opens.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use ts_rs::TS;
 
 use crate::{
-    app::{App, PickKind},
+    app::{App, Pick},
     artifacts::{self, ArtifactRef},
     backups::{self, BackupRef},
     dto::{
@@ -60,20 +60,9 @@ pub struct StorePath {
 /// What to choose.
 #[derive(Debug, Deserialize, TS)]
 #[ts(export)]
-pub struct StorePick {
-    /// A folder or a file.
-    pub kind: StorePickKind,
-}
-
-/// A folder or a file.
-#[derive(Debug, Clone, Copy, Deserialize, TS)]
-#[serde(rename_all = "snake_case")]
-#[ts(export)]
-pub enum StorePickKind {
-    /// A folder.
-    Folder,
-    /// An `mlflow.db`.
-    File,
+pub struct PathPick {
+    /// What it is for.
+    pub what: Pick,
 }
 
 macro_rules! commands {
@@ -112,7 +101,7 @@ commands! {
     "token.get": NoArgs => ClientToken = token_get;
     "store.status": NoArgs => Option<StoreStatus> = store_status;
     "store.open": StorePath => StoreStatus = store_open;
-    "store.pick": StorePick => Option<String> = store_pick;
+    "path.pick": PathPick => Option<String> = path_pick;
     "store.retry": NoArgs => StoreStatus = store_retry;
     "backups.list": NoArgs => BackupList = backups::list;
     "backup.start": NoArgs => Job = backups::start;
@@ -202,7 +191,7 @@ async fn store_open(app: &App, args: StorePath) -> Result<StoreStatus, CommandEr
     app.open(Path::new(args.path.trim()), OpenOptions::CreateInEmpty).await
 }
 
-async fn store_pick(app: &App, args: StorePick) -> Result<Option<String>, CommandError> {
+async fn path_pick(app: &App, args: PathPick) -> Result<Option<String>, CommandError> {
     if !app.inner.host.has_native_dialogs() {
         return Err(CommandError::new(
             ErrorCode::Unsupported,
@@ -210,11 +199,7 @@ async fn store_pick(app: &App, args: StorePick) -> Result<Option<String>, Comman
         )
         .with_hint("Type the path instead."));
     }
-    let kind = match args.kind {
-        StorePickKind::Folder => PickKind::Folder,
-        StorePickKind::File => PickKind::File,
-    };
-    Ok(app.inner.host.pick(kind).await.map(|path| path.display().to_string()))
+    Ok(app.inner.host.pick(args.what).await.map(|path| path.display().to_string()))
 }
 
 async fn store_retry(app: &App, _: NoArgs) -> Result<StoreStatus, CommandError> {

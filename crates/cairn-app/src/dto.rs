@@ -69,7 +69,7 @@ pub struct TextSpan {
 pub struct AppInfo {
     /// Cairn's version.
     pub version: String,
-    /// Whether `store.pick` can open the system's dialog.
+    /// Whether `path.pick` can open the system's dialog.
     pub has_native_dialogs: bool,
     /// Where a store is opened when none was chosen.
     pub default_store: String,

@@ -21,5 +21,5 @@ mod samples;
 mod settings;
 pub mod token;
 
-pub use app::{App, AppOptions, Host, PickKind};
+pub use app::{App, AppOptions, Host, Pick};
 pub use artifacts::OpenedFile;

@@ -283,7 +283,7 @@ async fn wrong_calls_say_what_is_wrong() {
     assert_eq!(missing.code, ErrorCode::NotFound);
     let off = fixture.call("samples.start", json!({})).await.unwrap_err();
     assert_eq!(off.hint.as_deref(), Some("This test has no port."));
-    let pick = fixture.call("store.pick", json!({"kind": "folder"})).await.unwrap_err();
+    let pick = fixture.call("path.pick", json!({"what": "store_folder"})).await.unwrap_err();
     assert_eq!(pick.code, ErrorCode::Unsupported);
 }
 

@@ -50,7 +50,8 @@ export class Actions {
   onkeydown(event: KeyboardEvent): void {
     if (event.defaultPrevented || event.isComposing) return;
     const isPlain = !event.ctrlKey && !event.metaKey;
-    if (isPlain && (isTyping(event.target) || isInDialog(event.target))) return;
+    if (isIn("[role=dialog]", event.target)) return; // It asks for an answer first.
+    if (isPlain && (isTyping(event.target) || isIn("[role=menu]", event.target))) return;
     const action = this.all.findLast(
       ({ shortcut }) => shortcut !== undefined && matchesShortcut(shortcut, event),
     );
@@ -75,8 +76,8 @@ export function menuEntry(action: Action): MenuEntry {
   };
 }
 
-function isInDialog(target: EventTarget | null): boolean {
-  return target instanceof Element && target.closest("[role=dialog], [role=menu]") !== null;
+function isIn(selector: string, target: EventTarget | null): boolean {
+  return target instanceof Element && target.closest(selector) !== null;
 }
 
 /** The actions of this page, set by the layout. */

@@ -77,6 +77,17 @@ describe("actions", () => {
     expect(run).toHaveBeenCalledOnce();
   });
 
+  it("leave every key to a dialog, so that no second one opens over it", () => {
+    const actions = new Actions();
+    const run = vi.fn();
+    actions.add(action("a", run, { shortcut: "$mod+O" }));
+    const dialog = document.createElement("div");
+    dialog.setAttribute("role", "dialog");
+    const field = dialog.appendChild(document.createElement("input"));
+    actions.onkeydown(press("o", { ctrlKey: true }, field));
+    expect(run).not.toHaveBeenCalled();
+  });
+
   it("do nothing while they are not possible", () => {
     const actions = new Actions();
     const run = vi.fn();

@@ -9,7 +9,7 @@ export type AppInfo = {
  */
 version: string, 
 /**
- * Whether `store.pick` can open the system's dialog.
+ * Whether `path.pick` can open the system's dialog.
  */
 has_native_dialogs: boolean, 
 /**
