@@ -7,11 +7,15 @@
 //! What a project's files hold is not trusted: sizes and depths are bounded, values reach a command quoted as
 //! MLflow quotes them, and no text of a project becomes an option of a program.
 
+mod archive;
+mod capture;
 mod error;
+mod git;
 mod plan;
 mod problem;
 mod project;
 mod request;
+mod source;
 mod template;
 pub mod yaml;
 pub mod rerun;
@@ -19,6 +23,11 @@ pub mod report;
 pub mod sweep;
 pub mod pipeline;
 
+pub use capture::{
+    BUNDLE_ARTIFACT, CAPTURE_ARTIFACT, Capture, ChangedFile, EnvironmentCapture, InputCapture,
+    LOCK_ARTIFACT, LeftOut, LeftOutReason, PlatformCapture, SourceCapture, digest, is_secret,
+    is_seed, restore,
+};
 pub use error::{ProjectError, Result};
 pub use plan::{EnvironmentKind, EnvironmentPlan, ParameterOrigin, PlannedParam, RunPlan};
 pub use problem::{Place, Problem};
@@ -27,4 +36,5 @@ pub use project::{
     ParameterKind, Project,
 };
 pub use request::{DockerArgument, EnvManager, Restore, RunRequest};
+pub use source::{Fetched, ProjectSource};
 pub use template::quote;
