@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cairn_runtime::{
-    Environment, OutputEvent, Process, ToolFolders, Uv,
+    Environments, OutputEvent, Process,
     samples::{self, SampleClient, SampleProgress},
 };
 
@@ -59,15 +59,11 @@ async fn train(
 ) -> Result<(), CommandError> {
     let failed = |error: cairn_runtime::RuntimeError| runtime_error(&error);
     let progress = progress_of(job);
-    job.step("Looking for uv, which makes Python environments", None);
-    let folders = ToolFolders::from_environment(data_dir);
-    let uv = Uv::find_or_install(&folders, &*progress, &job.cancel).await.map_err(failed)?;
     job.step("Making a Python environment with MLflow and scikit-learn", None);
-    let root = data_dir.join("environments");
-    let environment =
-        Environment::ensure(&uv, &samples::environment_spec(), &root, &*progress, &job.cancel)
-            .await
-            .map_err(failed)?;
+    let environment = Environments::new(data_dir)
+        .ensure(&samples::environment_spec(), &*progress, &job.cancel)
+        .await
+        .map_err(failed)?;
     job.step("Starting the training", Some(0.0));
     let work_dir = data_dir.join("samples");
     let spec = samples::prepare(&environment, &work_dir, client).await.map_err(failed)?;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::environment::SpecProblem;
+
 /// This crate's results.
 pub type Result<T, E = RuntimeError> = std::result::Result<T, E>;
 
@@ -43,6 +45,65 @@ pub enum RuntimeError {
         exit: String,
         /// The last lines of the tool.
         detail: String,
+    },
+
+    /// A package had to be built from its source, and that failed.
+    #[error("{what} failed: the package {package} could not be built")]
+    PackageBuildFailed {
+        /// What was being made, as the subject of a sentence.
+        what: String,
+        /// The package, with its version.
+        package: String,
+        /// The last lines of the tool.
+        detail: String,
+    },
+
+    /// The Python that is wanted is not on this computer, and could not be downloaded.
+    #[error("{wanted} is not on this computer: {there}")]
+    PythonVersionMissing {
+        /// `Python 3.14`.
+        wanted: String,
+        /// Which ones are there, as a clause.
+        there: String,
+        /// The last lines of uv.
+        detail: String,
+    },
+
+    /// A file that describes an environment has a mistake.
+    #[error("{0}")]
+    Spec(#[from] SpecProblem),
+
+    /// The program that makes conda environments is not there.
+    #[error("{message}")]
+    CondaMissing {
+        /// Where it was looked for.
+        message: String,
+    },
+
+    /// A conda channel could not be read.
+    #[error("The conda channel {channel} is out of reach")]
+    ChannelUnreachable {
+        /// The channel, as it was named.
+        channel: String,
+        /// What was answered.
+        detail: String,
+    },
+
+    /// Neither Podman nor Docker is there.
+    #[error("The project runs in a container, and neither podman nor docker was found on PATH")]
+    ContainerToolMissing,
+
+    /// There is no environment of that name.
+    #[error("There is no environment {0}")]
+    EnvironmentNotFound(String),
+
+    /// An environment cannot be changed now.
+    #[error("The environment {name} is in use: {by}")]
+    EnvironmentInUse {
+        /// Its folder's name.
+        name: String,
+        /// By whom, as a clause.
+        by: String,
     },
 
     /// The description of an environment or a process cannot be used at all.
@@ -111,7 +172,7 @@ pub enum RuntimeError {
 
 impl RuntimeError {
     /// What the person can do about it; `None` when the text says all there is.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<&str> {
         match self {
             Self::PythonMissing => Some(
                 "Install Python 3 (Debian and Ubuntu: python3 and python3-venv) or uv, then try again.",
@@ -131,11 +192,29 @@ impl RuntimeError {
             Self::Io { .. } => Some(
                 "Check that the folder can be written to and that the disk is not full, then try again.",
             ),
+            Self::PackageBuildFailed { .. } => Some(
+                "Read the last lines below. Often a compiler or a system library is missing; or choose a version of the package that has a wheel for this Python.",
+            ),
+            Self::PythonVersionMissing { .. } => Some(
+                "Install that Python (with pyenv or uv), allow the download, or ask for a version that is there.",
+            ),
+            Self::Spec(problem) => Some(problem.hint.as_str()).filter(|hint| !hint.is_empty()),
+            Self::CondaMissing { .. } => Some(
+                "Build it with `cargo build --release -p cairn-conda` and put it beside cairn, or name it by CAIRN_CONDA. With --env-manager uv the project runs without its conda packages.",
+            ),
+            Self::ChannelUnreachable { .. } => Some(
+                "Check the name of the channel, the network connection and proxy settings, then try again. What was downloaded so far is kept.",
+            ),
+            Self::ContainerToolMissing => {
+                Some("Install Podman (Debian and Ubuntu: podman) or Docker, then try again.")
+            }
+            Self::EnvironmentInUse { .. } => Some("Stop the run, or wait for its end."),
             Self::TrackingUnavailable { .. } => {
                 Some("Open the store in Cairn, or start `cairn serve` for it, then try again.")
             }
             Self::NoSuchLaunch(_) => Some("List what there is: cairn queue list"),
-            Self::InvalidSpec(_)
+            Self::EnvironmentNotFound(_)
+            | Self::InvalidSpec(_)
             | Self::TrackingRefused { .. }
             | Self::LaunchNotReady { .. }
             | Self::Cancelled => None,
@@ -146,11 +225,19 @@ impl RuntimeError {
     pub fn detail(&self) -> Option<String> {
         match self {
             Self::VenvModuleMissing { detail, .. }
+            | Self::PackageBuildFailed { detail, .. }
+            | Self::PythonVersionMissing { detail, .. }
+            | Self::ChannelUnreachable { detail, .. }
             | Self::NetworkUnavailable { detail, .. }
             | Self::TrackingUnavailable { detail, .. }
             | Self::ToolFailed { detail, .. } => Some(detail.clone()),
             Self::CannotStart { source, .. } | Self::Io { source, .. } => Some(source.to_string()),
             Self::PythonMissing
+            | Self::Spec(_)
+            | Self::CondaMissing { .. }
+            | Self::ContainerToolMissing
+            | Self::EnvironmentNotFound(_)
+            | Self::EnvironmentInUse { .. }
             | Self::InvalidSpec(_)
             | Self::TrackingRefused { .. }
             | Self::NoSuchLaunch(_)

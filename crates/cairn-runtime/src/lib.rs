@@ -1,7 +1,7 @@
 //! How anything of the user's is executed: environments made by uv, and supervised processes.
 //!
 //! Three steps, each usable alone:
-//! [`Uv::find_or_install`] finds the tool, [`Environment::ensure`] makes (or reuses) a Python
+//! [`Uv::find_or_install`] finds the tool, [`Environments::ensure`] makes (or reuses) a Python
 //! environment with it, [`Process::spawn`] runs a program and hands out what it prints.
 //! [`samples`] is the first user of all three.
 //!
@@ -12,7 +12,7 @@
 //! What can take long tells so through a [`Progress`] function: plain sentences, in the order in
 //! which things happen, made to be shown as they are.
 
-mod environment;
+pub mod environment;
 mod error;
 pub mod launch;
 mod output;
@@ -24,7 +24,7 @@ mod tool;
 pub mod tracking;
 mod uv;
 
-pub use environment::{Environment, EnvironmentSpec};
+pub use environment::{Environment, EnvironmentSpec, Environments};
 pub use error::{Result, RuntimeError};
 pub use output::{OutputEvent, OutputLine, OutputStream};
 pub use process::{Exit, ExitCause, GRACE, Process, ProcessSpec};

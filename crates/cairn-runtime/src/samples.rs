@@ -32,11 +32,8 @@ const PROGRESS_PREFIX: &str = "PROGRESS ";
 
 /// The environment that the script runs in.
 pub fn environment_spec() -> EnvironmentSpec {
-    EnvironmentSpec {
-        name: "samples".to_owned(),
-        python: Some(SAMPLE_PYTHON.to_owned()),
-        requirements: SAMPLE_REQUIREMENTS.map(str::to_owned).to_vec(),
-    }
+    EnvironmentSpec::python("samples", Some(SAMPLE_PYTHON), SAMPLE_REQUIREMENTS)
+        .expect("these are requirements")
 }
 
 /// Where the script logs to.

@@ -165,16 +165,17 @@ async fn replace(partial: &Path, own: &Path) -> Result<()> {
     fs::rename(partial, own).await.map_err(RuntimeError::io("renaming", partial))
 }
 
+/// Settings of an activated environment.
+pub(crate) const PYTHON_VARIABLES: [&str; 6] = [
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "__PYVENV_LAUNCHER__",
+];
+
 /// Keeps settings of an activated environment from a Python that has nothing to do with it.
 pub(crate) fn clean_python(spec: ProcessSpec) -> ProcessSpec {
-    [
-        "PYTHONHOME",
-        "PYTHONPATH",
-        "PYTHONSTARTUP",
-        "VIRTUAL_ENV",
-        "CONDA_PREFIX",
-        "__PYVENV_LAUNCHER__",
-    ]
-    .into_iter()
-    .fold(spec, ProcessSpec::env_remove)
+    PYTHON_VARIABLES.into_iter().fold(spec, ProcessSpec::env_remove)
 }

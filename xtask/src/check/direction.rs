@@ -16,8 +16,9 @@ const BELOW: &[(&str, &[&str])] = &[
     ("cairn-faults", &[]),
     ("cairn-store", &["cairn-core", "cairn-faults"]),
     ("cairn-server", &["cairn-store"]),
-    ("cairn-conda", &["cairn-core"]),
-    ("cairn-runtime", &["cairn-core", "cairn-conda"]),
+    // A program of its own: nothing links it.
+    ("cairn-conda", &[]),
+    ("cairn-runtime", &["cairn-core"]),
     ("cairn-inspect", &["cairn-core"]),
     ("cairn-charts", &["cairn-core"]),
     ("cairn-projects", &["cairn-runtime"]),
