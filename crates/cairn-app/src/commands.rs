@@ -20,6 +20,10 @@ use crate::{
         RegisteredModelSummary, RunColumns, RunDetail, RunsPage, RunsPageRequest, Series,
         SeriesRequest, Settings, StoreStatus, Theme,
     },
+    environments::{
+        self,
+        dto::{EnvironmentListView, EnvironmentRef, EnvironmentsPrune, EnvironmentsPruned},
+    },
     errors, experiments,
     imports::{self, ImportFound, ImportLook, ImportStart, ImportState},
     jobs::{self, JobRef},
@@ -118,6 +122,10 @@ commands! {
     "import.look": ImportLook => ImportFound = imports::look;
     "import.start": ImportStart => Job = imports::start;
     "import.state": JobRef => Option<ImportState> = imports::state;
+    "environments.list": NoArgs => EnvironmentListView = environments::list;
+    "environments.prune": EnvironmentsPrune => EnvironmentsPruned = environments::prune;
+    "environments.remove": EnvironmentRef => EnvironmentListView = environments::remove;
+    "environments.rebuild": EnvironmentRef => Job = environments::rebuild;
     "samples.start": NoArgs => Job = samples::start;
     "jobs.list": NoArgs => Vec<Job> = jobs::list;
     "job.cancel": JobRef => Job = jobs::cancel;

@@ -10,6 +10,7 @@ mod artifacts;
 mod backups;
 pub mod commands;
 pub mod dto;
+pub mod environments;
 mod errors;
 mod experiments;
 pub mod imports;

@@ -75,7 +75,8 @@ fn with_hint(error: BackupError) -> anyhow::Error {
     anyhow!("{error}\n{hint}")
 }
 
-fn size(bytes: u64) -> String {
+/// A size for people, in the largest unit that keeps it above 1.
+pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
     let mut value = bytes as f64 / 1_000.0;
     let mut unit = 0;

@@ -7,6 +7,7 @@
 
 mod assets;
 mod backup;
+mod environments;
 mod import;
 mod interface;
 mod search;
@@ -39,6 +40,8 @@ enum Command {
     Token,
     /// Find runs, experiments or models by a filter
     Search(search::SearchArgs),
+    /// List, prune, remove and remake the environments that projects run in
+    Environments(environments::EnvironmentsArgs),
     /// Copy a store's database to a file outside it, also while it is in use
     Backup(StoreArgs),
     /// List the backups of a store, newest first
@@ -102,6 +105,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => done(serve::run(args)),
         Command::Token => done(serve::print_token()),
         Command::Search(args) => done(search::run(&args)),
+        Command::Environments(args) => environments::run(args),
         Command::Backup(args) => done(backup::take(args.store)),
         Command::Backups(args) => done(backup::list(args.store)),
         Command::Restore { backup, store } => done(backup::restore(store.store, backup.as_deref())),

@@ -13,6 +13,7 @@ use super::{
     Environment, EnvironmentKind, EnvironmentSpec, Environments, LOCK, MARKER, SPEC, read,
 };
 use crate::error::{Result, RuntimeError};
+use crate::launch::Launches;
 use crate::{CancellationToken, Progress};
 
 /// How many uses are listed of one environment, the newest.
@@ -194,6 +195,24 @@ impl Environments {
             name,
             folder,
         }
+    }
+
+    /// The names of environments that launches which have not ended run in.
+    ///
+    /// Errors: [`RuntimeError::Io`] when the launches cannot be read; then nothing should be removed.
+    pub fn needed_by(&self, launches: &Launches) -> Result<HashSet<String>> {
+        let mut needed = HashSet::new();
+        for launch in launches.active()? {
+            let Some(child) = launch.child() else { continue };
+            let folders =
+                ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(|key| child.env.get(*key));
+            for folder in folders.chain(child.argv.first()) {
+                let inside = Path::new(folder).strip_prefix(&self.root).ok();
+                let first = inside.and_then(|inside| inside.components().next());
+                needed.extend(first.and_then(|name| name.as_os_str().to_str()).map(str::to_owned));
+            }
+        }
+        Ok(needed)
     }
 
     /// What [`Environments::prune`] would do; removes nothing.
