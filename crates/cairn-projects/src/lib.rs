@@ -11,6 +11,7 @@ mod archive;
 mod capture;
 mod error;
 mod git;
+pub mod launching;
 mod plan;
 mod problem;
 mod project;

@@ -5,10 +5,10 @@ use std::{
     io::{self, Read},
 };
 
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::RunLabel;
+use crate::capture::{Capture, hex};
 
 /// An artifact up to this size is looked into when it differs.
 const MAX_LOOK_BYTES: u64 = 16 << 20;
@@ -95,8 +95,8 @@ pub struct RunFacts {
     pub data: BTreeMap<String, DataFact>,
     /// Names of parameters that the capture takes for seeds.
     pub seeds: BTreeSet<String>,
-    /// `cairn/capture.json` as it is.
-    pub capture: Option<Value>,
+    /// How it was started, where Cairn started it.
+    pub capture: Option<Capture>,
     /// Why it ended, where Cairn noted it.
     pub end_cause: Option<String>,
     /// What could not be read, one sentence each.
@@ -177,12 +177,4 @@ fn zip_members(bytes: &[u8]) -> Option<Vec<ZipMember>> {
         at += 46 + name_length + usize::from(short(at + 30)?) + usize::from(short(at + 32)?);
     }
     Some(members)
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -1,6 +1,6 @@
 //! Did a rerun reproduce its original? Two runs' records in, a report out.
 //!
-//! [`compare`] is pure: it sees what [`facts::read`] brought from the tracking server and touches
+//! [`compare`] is pure: it sees what [`read::read`] brought from the tracking server and touches
 //! nothing. What a rerun necessarily changes does not count: run ids, times, `system/` metrics,
 //! artifacts below `cairn/`, tags. Child runs are paired and compared like their parents.
 //!
@@ -18,6 +18,7 @@ pub mod facts;
 pub mod html;
 mod metrics;
 mod pairs;
+pub mod read;
 
 pub use artifacts::{ArtifactComparison, ArtifactOutcome};
 pub use causes::{Cause, CauseKind};
@@ -206,7 +207,7 @@ pub struct DataComparison {
 
 /// Compares a rerun with its original.
 ///
-/// `code` is what [`facts::read_code`] found out; everything else is in the two records.
+/// `code` is what [`read::read_code`] found out; everything else is in the two records.
 pub fn compare(
     original: &RunFacts,
     rerun: &RunFacts,
@@ -480,6 +481,11 @@ fn summary(verdict: Verdict, runs: &[RunComparison]) -> String {
             })
         }
     }
+}
+
+/// How many packages a lock names.
+pub(crate) fn count_packages(lock: &str) -> usize {
+    environment::packages(lock).len()
 }
 
 fn counted(n: usize, what: &str) -> String {

@@ -1,8 +1,20 @@
 //! Running a past run again: what would run, how exactly, and what cannot be known.
+//!
+//! [`plan`] starts nothing and fetches nothing but the run's record. What it answers is a
+//! [`RunRequest`] like any other; [`start`] makes a launch of it. At the end of that launch
+//! [`write_report`] compares the two runs.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{report::RunLabel, request::RunRequest};
+
+mod check;
+mod planning;
+
+pub use check::{
+    CHECK_FOLDER, TOLERANCES_TAG, read_report, set_tolerances, start, tolerances, write_report,
+};
+pub use planning::plan;
 
 /// How near a rerun can come to its original.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

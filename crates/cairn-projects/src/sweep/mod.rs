@@ -11,9 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::request::RunRequest;
 
+mod coordinator;
 mod prune;
 mod sampler;
+mod trials;
 
+pub use coordinator::{coordinate, prepare, resume, submit};
 pub use prune::{Series, median_says_stop};
 pub use sampler::{Asked, Past, Sampler, sampler};
 

@@ -1,0 +1,130 @@
+//! Making launches: where they log to, and what `cairn` is called with.
+
+use std::path::PathBuf;
+
+use cairn_runtime::{
+    launch::{ChildSpec, Launch, LaunchId, LaunchKind, LaunchSpec, Launches, Placement, program},
+    tracking::{NewRun, Tracking},
+};
+use serde::Serialize;
+
+use crate::{
+    error::{ProjectError, Result},
+    request::RunRequest,
+};
+
+/// Where launches are kept, and which tracking server they log to.
+#[derive(Debug, Clone)]
+pub struct LaunchTarget {
+    /// All launches of this person.
+    pub launches: Launches,
+    /// `http://127.0.0.1:PORT`.
+    pub tracking_uri: String,
+    /// The store that is served there; `None` when it is not Cairn's to serve.
+    pub store: Option<PathBuf>,
+    /// The file with the token that the server wants.
+    pub token_file: Option<PathBuf>,
+    /// The launch that submits others.
+    pub parent_launch: Option<LaunchId>,
+}
+
+impl LaunchTarget {
+    /// As a launch that submits others has it.
+    pub fn of(launch: &Launch) -> Self {
+        Self {
+            launches: Launches::around(&launch.folder),
+            tracking_uri: launch.spec.tracking_uri.clone(),
+            store: launch.spec.store.clone(),
+            token_file: launch.spec.token_file.clone(),
+            parent_launch: Some(launch.spec.launch_id.clone()),
+        }
+    }
+
+    /// A client of the tracking server.
+    pub fn tracking(&self) -> Result<Tracking> {
+        let mut spec = LaunchSpec::new("", LaunchKind::Project, self.tracking_uri.clone());
+        spec.token_file.clone_from(&self.token_file);
+        Ok(spec.tracking()?)
+    }
+
+    /// A launch that `cairn launch prepare` makes ready and `cairn launch finish` ends.
+    ///
+    /// `launch_id` is chosen beforehand by those who note it before they submit it.
+    pub fn spec(
+        &self,
+        title: impl Into<String>,
+        kind: LaunchKind,
+        launch_id: Option<LaunchId>,
+        request: &impl Serialize,
+    ) -> Result<LaunchSpec> {
+        let mut spec = LaunchSpec::new(title, kind, self.tracking_uri.clone());
+        if let Some(launch_id) = launch_id {
+            spec.launch_id = launch_id;
+        }
+        spec.store.clone_from(&self.store);
+        spec.token_file.clone_from(&self.token_file);
+        spec.parent_launch.clone_from(&self.parent_launch);
+        spec.request = serde_json::to_value(request).map_err(|error| {
+            ProjectError::source(format!("the request cannot be written down: {error}"), "")
+        })?;
+        let folder = self.launches.folder(&spec.launch_id).display().to_string();
+        let program = program()?.display().to_string();
+        let phase = |name: &str| {
+            Some(vec![program.clone(), "launch".to_owned(), name.to_owned(), folder.clone()])
+        };
+        spec.prepare = phase("prepare");
+        spec.finish = phase("finish");
+        Ok(spec)
+    }
+
+    /// Submits a launch.
+    pub fn submit(&self, spec: LaunchSpec, placement: Placement) -> Result<LaunchId> {
+        Ok(self.launches.submit(spec, placement)?)
+    }
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as i64)
+}
+
+/// The child of a launch that submits others: `cairn launch coordinate DIR`.
+pub(crate) fn coordinator(launch: &Launch) -> Result<ChildSpec> {
+    Ok(ChildSpec {
+        argv: vec![
+            program()?.display().to_string(),
+            "launch".to_owned(),
+            "coordinate".to_owned(),
+            launch.folder.display().to_string(),
+        ],
+        folder: launch.folder.clone(),
+        ..ChildSpec::default()
+    })
+}
+
+/// The run above others, as MLflow's tags describe the project that they are of.
+pub(crate) fn parent_run(
+    tracking: &Tracking,
+    request: &RunRequest,
+    launch: &Launch,
+) -> Result<NewRun> {
+    let experiment_id = match (&request.experiment_id, &request.experiment_name) {
+        (Some(id), _) => id.clone(),
+        (None, Some(name)) => tracking.experiment_id(name)?,
+        (None, None) => tracking.experiment_id("Default")?,
+    };
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
+    let mut tags: Vec<(String, String)> = request.tags.clone().into_iter().collect();
+    let mut tag = |name: &str, value: String| tags.push((name.to_owned(), value));
+    tag("cairn.launch.id", launch.spec.launch_id.to_string());
+    tag("mlflow.source.type", "PROJECT".to_owned());
+    tag("mlflow.source.name", request.uri.clone());
+    if let Some(user) = &user {
+        tag("mlflow.user", user.clone());
+    }
+    if let Some(parent) = &request.parent_run_id {
+        tag("mlflow.parentRunId", parent.clone());
+    }
+    Ok(NewRun { experiment_id, name: request.run_name.clone(), user, start_ms: None, tags })
+}
