@@ -33,6 +33,8 @@ cargo xtask <command>
 
   run [-- ARGS]        set up, build release, open the window on the default store
                        (without a display: start `cairn serve --ui` and print its link)
+  conda                build the program for conda environments beside `cairn` (release; 10 to 30
+                       minutes the first time; only projects with conda channels need it)
   test [--only NAME]   run every test there is; --only takes a step name, --list prints them
   check [--all]        formatting, lints, crate boundaries, tidiness, generated files
                        (--all lints the window as well, which needs its system packages)
@@ -68,6 +70,7 @@ fn dispatch(arguments: &[String]) -> Result<()> {
     match command.as_str() {
         "setup" => setup::command(&workspace, rest),
         "run" => run::command(&workspace, rest),
+        "conda" => run::conda(&workspace, rest),
         "test" => test::command(&workspace, rest),
         "check" => check::command(&workspace, rest),
         "codegen" => codegen::command(&workspace, rest),

@@ -45,6 +45,22 @@ pub const DESKTOP: &[&str] = &["--package", "cairn-desktop", "--features", "cust
 /// Cargo's arguments for the program `cairn`.
 pub const CLI: &[&str] = &["--package", "cairn-cli", "--bin", "cairn"];
 
+/// Cargo's arguments for the program for conda environments.
+const CONDA: &[&str] = &["--package", "cairn-conda", "--bin", "cairn-conda"];
+
+/// Builds the program for conda environments, where `cairn` and the window look for it: beside themselves.
+///
+/// `cargo xtask run` does not: nobody should wait for 300 crates before the first window, and most projects need no
+/// channel. A project that does says so, and names this command.
+pub fn conda(workspace: &Workspace, arguments: &[String]) -> Result<()> {
+    crate::only_switches(arguments, &[])?;
+    let mut steps = Steps::begin();
+    steps.need("conda program, release build", || release(workspace, CONDA))?;
+    steps.end()?;
+    println!("\n{}", workspace.built("release", "cairn-conda").display());
+    Ok(())
+}
+
 /// Builds a package in release; cargo itself skips what is built.
 pub fn release(workspace: &Workspace, package: &[&str]) -> Result<Outcome> {
     exec::run(workspace.cargo().args(["build", "--release"]).args(package))?;

@@ -200,7 +200,7 @@ impl RuntimeError {
             ),
             Self::Spec(problem) => Some(problem.hint.as_str()).filter(|hint| !hint.is_empty()),
             Self::CondaMissing { .. } => Some(
-                "Build it with `cargo build --release -p cairn-conda` and put it beside cairn, or name it by CAIRN_CONDA. With --env-manager uv the project runs without its conda packages.",
+                "Build it in Cairn's source folder with `cargo xtask conda`, or put it beside cairn, or name it by CAIRN_CONDA. With --env-manager uv the project runs without its conda packages.",
             ),
             Self::ChannelUnreachable { .. } => Some(
                 "Check the name of the channel, the network connection and proxy settings, then try again. What was downloaded so far is kept.",

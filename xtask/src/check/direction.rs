@@ -16,8 +16,8 @@ const BELOW: &[(&str, &[&str])] = &[
     ("cairn-faults", &[]),
     ("cairn-store", &["cairn-core", "cairn-faults"]),
     ("cairn-server", &["cairn-store"]),
-    // A program of its own: nothing links it.
-    ("cairn-conda", &[]),
+    // A program of its own, which nothing links. Its tests call it as the runtime does.
+    ("cairn-conda", &["cairn-runtime"]),
     ("cairn-runtime", &["cairn-core"]),
     ("cairn-inspect", &["cairn-core"]),
     ("cairn-charts", &["cairn-core"]),

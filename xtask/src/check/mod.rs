@@ -38,5 +38,10 @@ fn lints(workspace: &Workspace, with_window: bool) -> Result<Outcome> {
         cargo.args(WHOLE_WORKSPACE);
     }
     exec::run(cargo.args(["--", "-D", "warnings"]))?;
+    if with_window {
+        let mut cargo = workspace.cargo();
+        cargo.args(["clippy", "--all-targets", "--package", "cairn-conda"]);
+        exec::run(cargo.args(["--", "-D", "warnings"]))?;
+    }
     Ok(Outcome::Done)
 }

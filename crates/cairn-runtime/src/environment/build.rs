@@ -296,6 +296,11 @@ impl Build<'_> {
         if wanted.requirements.is_empty() {
             return Ok(String::new());
         }
+        if !python.exists() {
+            return Err(RuntimeError::InvalidSpec(
+                "The pip section of the conda.yaml needs Python: add \"- python\" to its dependencies".to_owned(),
+            ));
+        }
         let body = self.compile(uv, spec, wanted, python).await?;
         self.install(uv, spec, python, &format!("{}{body}", wanted.sources.lines())).await?;
         Ok(body)

@@ -187,9 +187,7 @@ impl Environments {
             last_used_ms: uses.first().map_or(made_ms, |used| used.at_ms.max(made_ms)),
             uses: uses.len(),
             used_by: uses.into_iter().take(LISTED_USES).collect(),
-            is_broken: environment
-                .as_ref()
-                .is_none_or(|environment| !environment.python().exists()),
+            is_broken: !environment.as_ref().is_some_and(Environment::is_whole),
             is_in_use: busy.contains(&folder),
             has_lock: folder.join(LOCK).is_file(),
             name,

@@ -131,9 +131,7 @@ impl Environments {
     /// The complete environment in a folder of that name.
     pub fn get(&self, folder_name: &str) -> Option<Environment> {
         let folder = self.folder(folder_name)?;
-        let environment = read(&folder)?;
-        // Dangling when the Python it was made with has been removed: then it is made again.
-        environment.python().exists().then_some(environment)
+        read(&folder).filter(Environment::is_whole)
     }
 
     /// The environment for `spec`: the one made before, or a new one.
@@ -332,6 +330,12 @@ fn read(folder: &Path) -> Option<Environment> {
 }
 
 impl Environment {
+    /// Whether it can be used: not when the Python that it was made with has been removed.
+    fn is_whole(&self) -> bool {
+        // A link that leads nowhere does not exist; conda's Python is a file of its own, if there is one.
+        self.folder.join("conda-meta").is_dir() || self.python().exists()
+    }
+
     /// Its Python.
     pub fn python(&self) -> PathBuf {
         self.folder.join("bin/python")
