@@ -39,7 +39,8 @@ pub(crate) fn unpack(file: &Path, dest: &Path, cancel: &CancellationToken) -> Re
         bytes = bytes.saturating_add(member.size());
         let full = member.name().map_err(broken)?.into_owned();
         let name = shortened(&full);
-        if member.enclosed_name().is_none() || full.contains(['\\', '\0']) {
+        if member.enclosed_name().is_none() || full.starts_with('/') || full.contains(['\\', '\0'])
+        {
             return Err(refuse(format!(
                 "holds \"{name}\", which would be written outside the project"
             )));

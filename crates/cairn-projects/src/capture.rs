@@ -205,9 +205,9 @@ pub struct InputCapture {
 
 /// The code of a project, gathered and not yet packed.
 #[derive(Debug)]
-pub(crate) struct SourceTree {
+struct SourceTree {
     /// What will be recorded; the size of the bundle is not known yet.
-    pub capture: SourceCapture,
+    capture: SourceCapture,
     /// A repository of Cairn's own that holds the commit.
     repository: PathBuf,
 }
@@ -262,7 +262,7 @@ impl SourceTree {
     ///
     /// Errors: [`ProjectError::Tool`] when git is missing or fails, [`ProjectError::Source`] when the folder is too
     /// large, [`ProjectError::Cancelled`].
-    pub(crate) fn gather(
+    fn gather(
         folder: &Path,
         facts: &GitFacts,
         repository: &Path,
@@ -327,6 +327,39 @@ impl SourceTree {
         let _ = fs::remove_dir_all(&self.repository);
         Ok(self.capture)
     }
+}
+
+/// Captures the code of a folder into a bundle in `work`, a folder of its own that is made if it is missing.
+///
+/// The person's files, their index, branches and objects stay as they are. Answers what was captured, and the
+/// bundle's path.
+///
+/// Errors: [`ProjectError::Tool`] when git is missing or fails, [`ProjectError::Source`] when the folder is too large,
+/// [`ProjectError::Cancelled`].
+pub fn capture_code(
+    folder: &Path,
+    work: &Path,
+    cancel: &CancellationToken,
+) -> Result<(SourceCapture, PathBuf)> {
+    pack(folder, &GitFacts::of(folder), work, cancel)
+}
+
+/// Like [`capture_code`], for a folder that git was asked about already.
+pub(crate) fn pack(
+    folder: &Path,
+    facts: &GitFacts,
+    work: &Path,
+    cancel: &CancellationToken,
+) -> Result<(SourceCapture, PathBuf)> {
+    fs::create_dir_all(work).map_err(ProjectError::io("creating", work))?;
+    let repository = work.join("capture.git");
+    let bundle = work.join("source.bundle");
+    let packed = SourceTree::gather(folder, facts, &repository, cancel)
+        .and_then(|tree| tree.pack(&bundle, cancel));
+    if packed.is_err() {
+        let _ = fs::remove_dir_all(&repository);
+    }
+    packed.map(|source| (source, bundle))
 }
 
 /// Puts captured code into a folder, which must not exist or be empty; the project's folder in it.
@@ -787,10 +820,10 @@ impl Gathering<'_> {
         let git = [
             ("GIT_AUTHOR_NAME", "Cairn"),
             ("GIT_AUTHOR_EMAIL", "capture@localhost"),
-            ("GIT_AUTHOR_DATE", "0 +0000"),
+            ("GIT_AUTHOR_DATE", "@0 +0000"),
             ("GIT_COMMITTER_NAME", "Cairn"),
             ("GIT_COMMITTER_EMAIL", "capture@localhost"),
-            ("GIT_COMMITTER_DATE", "0 +0000"),
+            ("GIT_COMMITTER_DATE", "@0 +0000"),
         ]
         .into_iter()
         .fold(self.git(), |git, (name, value)| git.with(name, value));

@@ -9,10 +9,17 @@
 
 mod archive;
 mod capture;
+mod container;
+mod content;
+mod download;
 mod error;
 mod git;
 pub mod launching;
+mod mlflow_tools;
+mod params;
+mod place;
 mod plan;
+mod prepare;
 mod problem;
 mod project;
 mod request;
@@ -26,11 +33,15 @@ pub mod pipeline;
 
 pub use capture::{
     BUNDLE_ARTIFACT, CAPTURE_ARTIFACT, Capture, ChangedFile, EnvironmentCapture, InputCapture,
-    LOCK_ARTIFACT, LeftOut, LeftOutReason, PlatformCapture, SourceCapture, digest, is_secret,
-    is_seed, restore,
+    LOCK_ARTIFACT, LeftOut, LeftOutReason, PlatformCapture, SourceCapture, capture_code, digest,
+    is_secret, is_seed, restore,
 };
 pub use error::{ProjectError, Result};
-pub use plan::{EnvironmentKind, EnvironmentPlan, ParameterOrigin, PlannedParam, RunPlan};
+pub use mlflow_tools::{conda, pyenv};
+pub use plan::{
+    EnvironmentKind, EnvironmentPlan, ParameterOrigin, PlannedParam, RunPlan, plan, plan_fetched,
+};
+pub use prepare::{LOG_ARTIFACT, Target, finish, launch_spec, prepare};
 pub use problem::{Place, Problem};
 pub use project::{
     DeclaredEnvironment, DockerEnvironment, DockerVariable, EntryPoint, PROJECT_FILE, Parameter,

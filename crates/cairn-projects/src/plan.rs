@@ -1,13 +1,20 @@
 //! Exactly what would run, in which folder and environment, before anything is started.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use cairn_runtime::environment::{EnvironmentSpec, Environments, ProjectEnvironment, ProjectPlace};
 use serde::{Deserialize, Serialize};
 
+use crate::content::content_hash;
+use crate::error::{ProjectError, Result};
+use crate::params;
+use crate::place;
 use crate::problem::Problem;
-use crate::project::{EntryPoint, ParameterKind};
-use crate::request::EnvManager;
+use crate::project::{EntryPoint, ParameterKind, Project};
+use crate::request::{EnvManager, RunRequest};
+use crate::source::{Fetched, ProjectSource};
+use crate::yaml::shortened;
 
 /// What a run would be. Consent is given to this and remembered by [`RunPlan::content_hash`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,4 +114,187 @@ impl RunPlan {
     pub fn can_run(&self) -> bool {
         self.problems.is_empty()
     }
+}
+
+/// A plan with what it was made of, for those who go on from it.
+pub(crate) struct Planned {
+    pub plan: RunPlan,
+    pub project: Project,
+    /// `None` when there is no such entry point.
+    pub entry_point: Option<EntryPoint>,
+    /// `None` when the environment's files are wrong.
+    pub environment: Option<ProjectEnvironment>,
+}
+
+/// What a run of a project in a folder would be. Reads the project's files, and starts nothing.
+///
+/// Errors: [`ProjectError::Problems`] when the project file is wrong, [`ProjectError::Source`] for a source that has to
+/// be fetched first ([`ProjectSource::fetch`], then [`plan_fetched`]). What is wrong with parameters, the entry point or
+/// the environment is in [`RunPlan::problems`].
+pub fn plan(request: &RunRequest, data_dir: &Path) -> Result<RunPlan> {
+    let source =
+        ProjectSource::parse(&request.uri, request.version.as_deref(), &request.caller_folder)?;
+    let Some(folder) = source.in_place() else {
+        return Err(ProjectError::source(
+            "this project has to be fetched before it can be shown",
+            "Fetch it first; nothing of it is started by that.",
+        ));
+    };
+    let fetched = Fetched { folder: folder.to_owned(), source: source.clone(), branch: None };
+    plan_fetched(request, &fetched, data_dir)
+}
+
+/// What a run of a project would be that was fetched before.
+///
+/// Errors: [`ProjectError::Problems`] when the project file is wrong.
+pub fn plan_fetched(request: &RunRequest, fetched: &Fetched, data_dir: &Path) -> Result<RunPlan> {
+    let environments = Environments::new(data_dir);
+    let downloads = Path::new("<downloads>");
+    make(request, &fetched.folder, &environments, None, downloads).map(|planned| planned.plan)
+}
+
+/// Makes a plan. `restored` is the environment of an exact rerun, in place of the project's own.
+pub(crate) fn make(
+    request: &RunRequest,
+    folder: &Path,
+    environments: &Environments,
+    restored: Option<EnvironmentSpec>,
+    downloads: &Path,
+) -> Result<Planned> {
+    let project = Project::parse(folder).map_err(ProjectError::Problems)?;
+    let mut problems = Vec::new();
+    if request.backend != "local" {
+        problems.push(Problem::of_request(
+            format!("Cairn has no backend \"{}\"", shortened(&request.backend)),
+            "Projects run on this computer: leave --backend out, or give local.".to_owned(),
+        ));
+    }
+    let entry_point = match project.entry_point(&request.entry_point, &shell()) {
+        Ok(entry_point) => Some(entry_point),
+        Err(problem) => {
+            problems.push(problem);
+            None
+        }
+    };
+    let is_notebook = entry_point.as_ref().is_some_and(EntryPoint::is_notebook);
+    if let Some(entry_point) =
+        entry_point.as_ref().filter(|entry_point| entry_point.command_place.is_none())
+        && !folder.join(&entry_point.name).is_file()
+    {
+        problems.push(Problem::of_request(
+            format!(
+                "there is no file \"{}\" in {}",
+                shortened(&entry_point.name),
+                folder.display()
+            ),
+            "Name the script from the project's folder on.".to_owned(),
+        ));
+    }
+    let mut params = Vec::new();
+    let mut command = String::new();
+    if let Some(entry_point) = &entry_point {
+        params = params::resolve(entry_point, request, folder, downloads);
+        problems.extend(params::problems(&params));
+        match params::command(entry_point, &params) {
+            Ok(filled) => command = filled,
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let environment = match restored {
+        Some(spec) => Ok(ProjectEnvironment {
+            kind: spec.kind(),
+            place: ProjectPlace::Environment(spec),
+            files: Vec::new(),
+            warnings: Vec::new(),
+            python_path: Vec::new(),
+        }),
+        None => place::of_project(&project, request.env_manager, is_notebook),
+    };
+    let mut warnings = project.warnings.clone();
+    let (environment, environment_plan) = match environment {
+        Ok(environment) => {
+            warnings.extend(
+                environment.warnings.iter().map(|text| Problem::of_request(text.clone(), None)),
+            );
+            let planned = place::planned(&environment, request.env_manager, environments);
+            (Some(environment), planned)
+        }
+        Err(problem) => {
+            problems.push(problem);
+            (None, unknown_environment())
+        }
+    };
+    let named: Vec<PathBuf> = project
+        .file
+        .iter()
+        .map(PathBuf::from)
+        .chain(environment_plan.files.iter().map(PathBuf::from))
+        .collect();
+    let plan = RunPlan {
+        name: project.name.clone().unwrap_or_else(|| folder_name(folder)),
+        folder: folder.to_owned(),
+        entry_point: request.entry_point.clone(),
+        entry_points: project.entry_points.clone(),
+        argv: shell_argv(&command),
+        command,
+        env_added: variables_shown(&environment_plan),
+        env_removed: vec!["MLFLOW_EXPERIMENT_NAME".to_owned()],
+        environment: environment_plan,
+        params,
+        content_hash: content_hash(folder, &named),
+        problems,
+        warnings,
+    };
+    Ok(Planned { plan, project, entry_point, environment })
+}
+
+/// How MLflow runs a command: by bash, in the project's folder.
+pub(crate) fn shell_argv(command: &str) -> Vec<String> {
+    vec!["bash".to_owned(), "-c".to_owned(), command.to_owned()]
+}
+
+/// What runs `.sh` files.
+fn shell() -> String {
+    std::env::var("SHELL")
+        .ok()
+        .filter(|shell| !shell.is_empty())
+        .unwrap_or_else(|| "bash".to_owned())
+}
+
+fn folder_name(folder: &Path) -> String {
+    folder
+        .file_name()
+        .map_or_else(|| folder.display().to_string(), |name| name.to_string_lossy().into_owned())
+}
+
+fn unknown_environment() -> EnvironmentPlan {
+    EnvironmentPlan {
+        kind: EnvironmentKind::Local,
+        manager: EnvManager::Local,
+        files: Vec::new(),
+        summary: "Not known: its files are wrong".to_owned(),
+        is_built: false,
+        folder: None,
+    }
+}
+
+/// The variables that a person is shown before a run; their values are known when it starts.
+fn variables_shown(environment: &EnvironmentPlan) -> BTreeMap<String, String> {
+    let mut shown: BTreeMap<String, String> = [
+        ("MLFLOW_RUN_ID", "<the new run>"),
+        ("MLFLOW_EXPERIMENT_ID", "<the experiment>"),
+        ("MLFLOW_TRACKING_URI", "<this store's address>"),
+        ("PYTHONUNBUFFERED", "1"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    if let Some(folder) = &environment.folder {
+        let folder = folder.display();
+        shown.insert("PATH".to_owned(), format!("{folder}/bin:<PATH>"));
+        let own =
+            if environment.kind == EnvironmentKind::Conda { "CONDA_PREFIX" } else { "VIRTUAL_ENV" };
+        shown.insert(own.to_owned(), folder.to_string());
+    }
+    shown
 }
