@@ -62,12 +62,20 @@ impl ProjectError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Source { hint, .. } | Self::Tool { hint, .. } => hint.clone(),
-            Self::Runtime(error) => error.hint().map(str::to_owned),
+            Self::Runtime(error) => error.hint().map(ToOwned::to_owned),
             Self::Io { .. } => Some(
                 "Check that the path exists, that it may be used, and that the disk is not full."
                     .to_owned(),
             ),
             Self::Problems(_) | Self::Cancelled => None,
+        }
+    }
+
+    /// The last lines of the tool that failed, for a report; `None` when the text has them.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Runtime(error) => error.detail(),
+            _ => None,
         }
     }
 

@@ -144,10 +144,10 @@ impl Tools {
     fn write(&self) -> Result<()> {
         let program = cairn_runtime::launch::program()?;
         let program = quote(&program.to_string_lossy());
-        let home = std::env::var("CAIRN_HOME").ok().filter(|home| !home.is_empty());
-        let home = home.map_or_else(String::new, |home| format!("CAIRN_HOME={} ", quote(&home)));
+        let data_dir = self.environments.root().parent().unwrap_or(Path::new("/"));
+        let data_dir = quote(&data_dir.to_string_lossy());
         let call =
-            |what: &str| format!("#!/bin/sh\nexec env {home}{program} launch {what} -- \"$@\"\n");
+            |what: &str| format!("#!/bin/sh\nexec {program} launch {what} {data_dir} -- \"$@\"\n");
         let conda = quote(&self.folder.join("bin/conda").to_string_lossy());
         // Sourced by bash, for a command that MLflow writes: `conda activate NAME`, or `source activate NAME`.
         let activate = format!(

@@ -26,6 +26,7 @@ use crate::capture::{
 use crate::content::file_hash;
 use crate::download;
 use crate::error::{ProjectError, Result};
+use crate::launching::{LaunchTarget, now_ms};
 use crate::mlflow_tools;
 use crate::place;
 use crate::plan::{self, EnvironmentKind, ParameterOrigin, Planned};
@@ -38,32 +39,14 @@ pub const LOG_ARTIFACT: &str = "cairn/output.log";
 /// Inside a launch's folder: what `finish` still has to do.
 const CAPTURE_FILE: &str = "capture.json";
 
-/// Where a run is recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// The store that the address serves; `None` for someone else's server.
-    pub store: Option<PathBuf>,
-    /// `http://127.0.0.1:PORT`.
-    pub tracking_uri: String,
-    /// The file with the token that goes with the address.
-    pub token_file: Option<PathBuf>,
-}
-
-/// The launch of a request: its supervisor calls `program launch prepare`, then the child, then
-/// `program launch finish`.
+/// The launch of a request: its supervisor calls `cairn launch prepare DIR`, then the child, then
+/// `cairn launch finish DIR`.
 ///
 /// Errors: [`ProjectError::Runtime`] when the `cairn` program cannot be found.
-pub fn launch_spec(request: &RunRequest, target: &Target) -> Result<LaunchSpec> {
+pub fn launch_spec(request: &RunRequest, target: &LaunchTarget) -> Result<LaunchSpec> {
     let kind = if request.rerun_of.is_some() { LaunchKind::Rerun } else { LaunchKind::Project };
-    let mut spec = LaunchSpec::new(title(request), kind, &target.tracking_uri);
-    let program = cairn_runtime::launch::program()?.to_string_lossy().into_owned();
-    let step = |name: &str| Some(vec![program.clone(), "launch".to_owned(), name.to_owned()]);
-    spec.store.clone_from(&target.store);
-    spec.token_file.clone_from(&target.token_file);
+    let mut spec = target.spec(title(request), kind, None, request)?;
     spec.parent_run_id.clone_from(&request.parent_run_id);
-    spec.prepare = step("prepare");
-    spec.finish = step("finish");
-    spec.request = serde_json::to_value(request).expect("a request is texts and lists");
     Ok(spec)
 }
 
@@ -708,10 +691,4 @@ fn user_of_id() -> Option<String> {
         let name = fields.next()?;
         (fields.nth(1)? == id).then(|| name.to_owned())
     })
-}
-
-fn now_ms() -> i64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as i64)
 }
