@@ -1,11 +1,14 @@
 //! `cairn environments`: what Cairn made for projects to run in.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use cairn_app::AppOptions;
-use cairn_runtime::environment::{EnvironmentInfo, EnvironmentList, PruneOptions, Pruned};
+use cairn_runtime::environment::{
+    EnvironmentInfo, EnvironmentList, PruneOptions, Pruned, container,
+};
 use cairn_runtime::launch::Launches;
 use cairn_runtime::{CancellationToken, Environments, RuntimeError};
 use clap::Subcommand;
@@ -129,6 +132,12 @@ pub fn run(args: EnvironmentsArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a container to its end; ends with its exit code.
+pub fn run_container(file: &Path) -> anyhow::Result<ExitCode> {
+    let code = container::run_to_end(file).map_err(with_hint)?;
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
 fn with_hint(error: RuntimeError) -> anyhow::Error {

@@ -40,6 +40,13 @@ enum Command {
     Token,
     /// Find runs, experiments or models by a filter
     Search(search::SearchArgs),
+    /// Run a container to its end, as the child of a launch
+    #[command(hide = true)]
+    ContainerRun {
+        /// What runs, as a launch's preparation wrote it
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// List, prune, remove and remake the environments that projects run in
     Environments(environments::EnvironmentsArgs),
     /// Copy a store's database to a file outside it, also while it is in use
@@ -105,6 +112,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => done(serve::run(args)),
         Command::Token => done(serve::print_token()),
         Command::Search(args) => done(search::run(&args)),
+        Command::ContainerRun { file } => environments::run_container(&file),
         Command::Environments(args) => environments::run(args),
         Command::Backup(args) => done(backup::take(args.store)),
         Command::Backups(args) => done(backup::list(args.store)),

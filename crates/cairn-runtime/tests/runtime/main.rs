@@ -2,5 +2,6 @@
 //!
 //! Tests that make environments need a uv on PATH and fail without it; `cargo xtask test` provides it.
 
+mod containers;
 mod environments;
 mod processes;
