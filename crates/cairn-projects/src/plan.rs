@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use cairn_runtime::environment::{EnvironmentSpec, Environments, ProjectEnvironment, ProjectPlace};
 use serde::{Deserialize, Serialize};
 
+use crate::container;
 use crate::content::content_hash;
 use crate::error::{ProjectError, Result};
 use crate::params;
@@ -206,7 +207,10 @@ pub(crate) fn make(
             place: ProjectPlace::Environment(spec),
             files: Vec::new(),
             warnings: Vec::new(),
-            python_path: Vec::new(),
+            // Where the project's own modules lie is no part of a lock.
+            python_path: place::of_project(&project, request.env_manager, is_notebook)
+                .map(|found| found.python_path)
+                .unwrap_or_default(),
         }),
         None => place::of_project(&project, request.env_manager, is_notebook),
     };
@@ -224,6 +228,13 @@ pub(crate) fn make(
             (None, unknown_environment())
         }
     };
+    let mut argv = shell_argv(&command);
+    if let Some(ProjectPlace::Container(image)) = environment.as_ref().map(|found| &found.place) {
+        match container::shown(image, request, folder, &params, &command) {
+            Ok(shown) => argv = shown,
+            Err(problem) => problems.push(problem),
+        }
+    }
     let named: Vec<PathBuf> = project
         .file
         .iter()
@@ -235,7 +246,7 @@ pub(crate) fn make(
         folder: folder.to_owned(),
         entry_point: request.entry_point.clone(),
         entry_points: project.entry_points.clone(),
-        argv: shell_argv(&command),
+        argv,
         command,
         env_added: variables_shown(&environment_plan),
         env_removed: vec!["MLFLOW_EXPERIMENT_NAME".to_owned()],

@@ -11,6 +11,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use cairn_runtime::environment::container::ContainerTool;
 use cairn_runtime::environment::{
     Environment, EnvironmentLock, EnvironmentSpec, EnvironmentUse, Environments, ProjectPlace,
     notebook,
@@ -36,6 +37,10 @@ use crate::source::{Fetched, ProjectSource};
 
 /// The artifact with the child's output.
 pub const LOG_ARTIFACT: &str = "cairn/output.log";
+/// A notebook with what its cells printed and drew.
+const NOTEBOOK_ARTIFACT: &str = "cairn/notebook.ipynb";
+/// The same while it runs, in the launch's folder.
+const NOTEBOOK_FILE: &str = "notebook.ipynb";
 /// Inside a launch's folder: what `finish` still has to do.
 const CAPTURE_FILE: &str = "capture.json";
 
@@ -96,6 +101,7 @@ pub fn prepare(launch_folder: &Path, say: &(dyn Fn(&str) + Send + Sync)) -> Resu
 /// Finishes what is kept of a run, after its child has ended: digests that took too long before, and the log.
 pub fn finish(launch_folder: &Path) -> Result<()> {
     let launch = Launch::open(launch_folder)?;
+    crate::container::clean_up(&launch);
     let Some(run_id) = launch.run_id.clone() else { return Ok(()) };
     let tracking = tracking(&launch.spec)?;
     let capture_file = launch_folder.join(CAPTURE_FILE);
@@ -106,6 +112,10 @@ pub fn finish(launch_folder: &Path) -> Result<()> {
         capture.inputs.iter_mut().for_each(InputCapture::complete);
         let bytes = serde_json::to_vec_pretty(&capture).expect("a capture is texts and lists");
         tracking.upload(&run_id, CAPTURE_ARTIFACT, &mut bytes.as_slice())?;
+    }
+    // What papermill made of a notebook, up to the cell that failed.
+    if let Ok(mut notebook) = fs::File::open(launch_folder.join(NOTEBOOK_FILE)) {
+        tracking.upload(&run_id, NOTEBOOK_ARTIFACT, &mut notebook)?;
     }
     let mut log = Vec::new();
     launch.log().copy_to(&mut log)?;
@@ -450,7 +460,11 @@ impl Preparation<'_> {
             }
             _ => (BTreeMap::new(), Vec::new()),
         };
-        mlflow_tools::add(&self.environments, &mut env)?;
+        let place = planned.environment.as_ref().map(|found| &found.place);
+        // A container finds none of this computer's programs.
+        if !matches!(place, Some(ProjectPlace::Container(_))) {
+            mlflow_tools::add(&self.environments, &mut env)?;
+        }
         env.insert("MLFLOW_RUN_ID".to_owned(), run_id.to_owned());
         env.insert("MLFLOW_TRACKING_URI".to_owned(), self.launch.spec.tracking_uri.clone());
         env.insert("MLFLOW_EXPERIMENT_ID".to_owned(), experiment_id.to_owned());
@@ -463,19 +477,32 @@ impl Preparation<'_> {
             }
             _ => planned.plan.argv.clone(),
         };
-        if let Some(ProjectPlace::Container(image)) =
-            planned.environment.as_ref().map(|found| &found.place)
-        {
-            return crate::container::child(
+        if let Some(ProjectPlace::Container(image)) = place {
+            let (child, image_id) = crate::container::child(
                 image,
                 &self.request,
                 &planned.plan,
                 &self.launch,
                 env,
                 env_remove,
-            );
+                &|tool| self.fetch_image(tool, &image.image),
+            )?;
+            if let Some(id) = image_id {
+                self.tracking.set_tag(run_id, "mlflow.docker.image.id", &id)?;
+            }
+            return Ok(child);
         }
         Ok(ChildSpec { argv, folder, env, env_remove })
+    }
+
+    fn fetch_image(&self, tool: &ContainerTool, image: &str) -> Result<()> {
+        let _ = self.launch.note("Fetching the image");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(ProjectError::io("starting", "the program's threads"))?;
+        let progress = |text: &str| self.tell(text);
+        Ok(runtime.block_on(tool.pull(image, &progress, &self.cancel))?)
     }
 
     fn notebook_argv(
@@ -494,11 +521,12 @@ impl Preparation<'_> {
                 Some(notebook::NotebookParameter {
                     name: param.name.clone(),
                     value: param.value.clone()?,
-                    is_typed: param.origin == ParameterOrigin::Extra,
+                    is_typed: param.kind == ParameterKind::Float
+                        || param.origin == ParameterOrigin::Extra,
                 })
             })
             .collect();
-        let output = self.launch.folder.join("notebook.ipynb");
+        let output = self.launch.folder.join(NOTEBOOK_FILE);
         notebook::command(&python, &folder.join(name), &output, folder, &parameters)
             .into_iter()
             .map(|argument| argument.to_string_lossy().into_owned())

@@ -118,6 +118,16 @@ impl ContainerTool {
         Ok(Self { program, kind })
     }
 
+    /// The one that [`ContainerTool::find`] would find, by its name alone: starts nothing, for showing.
+    ///
+    /// Errors: [`RuntimeError::ContainerToolMissing`].
+    pub fn guess(search_path: &std::ffi::OsStr) -> Result<Self> {
+        let named = |name, kind| Some(Self { program: programs::find(name, search_path)?, kind });
+        named("podman", ContainerKind::Podman)
+            .or_else(|| named("docker", ContainerKind::Docker))
+            .ok_or(RuntimeError::ContainerToolMissing)
+    }
+
     /// Its path.
     pub fn program(&self) -> &Path {
         &self.program
