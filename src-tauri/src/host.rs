@@ -11,6 +11,7 @@ use cairn_app::{
     App, AppOptions, Host, Pick,
     app::preferred_port,
     dto::ServerStatus,
+    ports::{ClientPort, Ports, Waiting, take_from_stand_in},
     token::{ClientAccess, client_access},
 };
 use cairn_server::{AccessRule, PortChoice, RunningServer, Server, Token};
@@ -61,18 +62,16 @@ impl Session {
         if let Some(app) = self.app.get() {
             app.stop().await;
         }
-        let server = self.port.server.lock().expect("no holder of this lock panics").take();
-        if let Some(server) = server {
-            server.shutdown().await;
+        if let Some(ports) = self.port.ports.get() {
+            ports.shutdown().await;
         }
     }
 }
 
 /// Takes the port, then opens the store on it.
 pub async fn start(session: Arc<Session>, options: AppOptions) {
-    let usual = preferred_port(&options);
-    let rule = access_rule(client_access(&options, false));
-    session.port.take(usual, rule).await;
+    let (usual, hold) = take_from_stand_in(&options, None, preferred_port(&options)).await;
+    session.port.take(usual, &options).await;
     let host = WindowHost {
         port: session.port.clone(),
         window: session.window.clone(),
@@ -80,6 +79,7 @@ pub async fn start(session: Arc<Session>, options: AppOptions) {
         dialog: Arc::default(),
     };
     let app = App::start(options, Box::new(host)).await;
+    drop(hold);
     if app.settings().port.is_none()
         && let Some(port) = session.port.number()
     {
@@ -89,37 +89,80 @@ pub async fn start(session: Arc<Session>, options: AppOptions) {
     let _ = session.app.set(app);
 }
 
-/// The port for MLflow clients. Clones share it.
+/// The ports for MLflow clients. Clones share them.
 #[derive(Clone, Default)]
 struct Port {
-    server: Arc<Mutex<Option<RunningServer>>>,
-    status: Arc<OnceLock<ServerStatus>>,
+    ports: Arc<OnceLock<Ports>>,
+    /// Why there is none.
+    failure: Arc<OnceLock<String>>,
+    usual: Arc<OnceLock<u16>>,
 }
 
 impl Port {
     /// Listens on the usual port, or on a free one while that one is taken.
-    async fn take(&self, usual: u16, rule: AccessRule) {
-        let status = match Server::start_with(None, PortChoice::Prefer(usual), rule).await {
-            Ok(server) => {
-                let status = ServerStatus::Listening {
-                    tracking_uri: server.tracking_uri(),
-                    instead_of: (server.port() != usual).then_some(usual),
-                };
-                *self.server.lock().expect("no holder of this lock panics") = Some(server);
-                status
-            }
-            Err(error) => {
-                tracing::error!(%error, "MLflow clients cannot reach this program");
-                ServerStatus::Off { reason: error.to_string() }
+    async fn take(&self, usual: u16, options: &AppOptions) {
+        let first = match listen(PortChoice::Prefer(usual), options).await {
+            Ok(port) => Some(port),
+            Err(reason) => {
+                tracing::error!(reason, "MLflow clients cannot reach this program");
+                let _ = self.failure.set(reason);
+                None
             }
         };
+        let for_more = options.clone();
+        let take = move || -> Waiting<'static, _> {
+            let options = for_more.clone();
+            Box::pin(async move { listen(PortChoice::Any, &options).await.ok() })
+        };
         // Taken once, at the start.
-        let _ = self.status.set(status);
+        let _ = self.usual.set(usual);
+        let _ = self.ports.set(Ports::new(options, first, false, Box::new(take)));
     }
 
     fn number(&self) -> Option<u16> {
-        let server = self.server.lock().expect("no holder of this lock panics");
-        server.as_ref().map(RunningServer::port)
+        self.ports.get()?.number()
+    }
+
+    fn status(&self) -> ServerStatus {
+        if let Some(port) = self.number() {
+            return ServerStatus::Listening {
+                tracking_uri: format!("http://127.0.0.1:{port}"),
+                instead_of: self.usual.get().copied().filter(|usual| *usual != port),
+            };
+        }
+        let reason = match self.failure.get() {
+            Some(reason) => reason.clone(),
+            None if self.ports.get().is_some() => "Cairn is ending.".to_owned(),
+            None => "Cairn is still starting.".to_owned(),
+        };
+        ServerStatus::Off { reason }
+    }
+}
+
+async fn listen(choice: PortChoice, options: &AppOptions) -> Result<Arc<dyn ClientPort>, String> {
+    let rule = access_rule(client_access(options, false));
+    let server = Server::start_with(None, choice, rule).await;
+    server.map(|server| Arc::new(Listening(server)) as _).map_err(|error| error.to_string())
+}
+
+/// A server for MLflow clients, as the application wants it.
+struct Listening(RunningServer);
+
+impl ClientPort for Listening {
+    fn number(&self) -> u16 {
+        self.0.port()
+    }
+
+    fn set_store(&self, store: Option<Store>) {
+        self.0.set_store(store);
+    }
+
+    fn set_access(&self, access: ClientAccess) {
+        self.0.set_access(access_rule(access));
+    }
+
+    fn shutdown(&self) -> Waiting<'_> {
+        Box::pin(self.0.shutdown())
     }
 }
 
@@ -133,29 +176,25 @@ struct WindowHost {
 }
 
 impl Host for WindowHost {
-    fn serve(&self, store: Option<Store>) {
+    fn serve(&self, store: Option<Store>) -> Waiting<'_> {
         if let Some(folder) = store.as_ref().and_then(|store| store.dir().parent()) {
             *self.near.lock().expect("no holder of this lock panics") = Some(folder.to_owned());
         }
-        let server = self.port.server.lock().expect("no holder of this lock panics");
-        if let Some(server) = server.as_ref() {
-            server.set_store(store);
-        }
+        Box::pin(async move {
+            if let Some(ports) = self.port.ports.get() {
+                ports.serve(store).await;
+            }
+        })
     }
 
     fn set_access(&self, access: ClientAccess) {
-        let server = self.port.server.lock().expect("no holder of this lock panics");
-        if let Some(server) = server.as_ref() {
-            server.set_access(access_rule(access));
+        if let Some(ports) = self.port.ports.get() {
+            ports.set_access(&access);
         }
     }
 
     fn server_status(&self) -> ServerStatus {
-        self.port
-            .status
-            .get()
-            .cloned()
-            .unwrap_or_else(|| ServerStatus::Off { reason: "Cairn is still starting.".to_owned() })
+        self.port.status()
     }
 
     fn has_native_dialogs(&self) -> bool {
@@ -219,31 +258,32 @@ async fn pick(window: WebviewWindow, what: Pick, near: Option<PathBuf>) -> Optio
 mod tests {
     use super::*;
 
+    fn options(home: &std::path::Path) -> AppOptions {
+        AppOptions { config_dir: home.join("config"), data_dir: home.join("data"), store: None }
+    }
+
     #[tokio::test]
     async fn a_taken_port_is_named_beside_the_one_used_instead() {
+        let home = tempfile::tempdir().unwrap();
         let first = Port::default();
-        first.take(0, AccessRule::Everyone).await;
+        first.take(0, &options(home.path())).await;
         let usual = first.number().expect("any free port");
         let second = Port::default();
-        second.take(usual, AccessRule::Everyone).await;
+        second.take(usual, &options(home.path())).await;
         let other = second.number().expect("another port");
         assert_eq!(
-            second.status.get(),
-            Some(&ServerStatus::Listening {
+            second.status(),
+            ServerStatus::Listening {
                 tracking_uri: format!("http://127.0.0.1:{other}"),
                 instead_of: Some(usual),
-            })
+            }
         );
     }
 
     #[tokio::test]
     async fn the_port_of_the_first_start_is_kept() {
         let home = tempfile::tempdir().unwrap();
-        let options = AppOptions {
-            config_dir: home.path().join("config"),
-            data_dir: home.path().join("data"),
-            store: None,
-        };
+        let options = options(home.path());
         let session = Arc::new(Session::default());
         start(session.clone(), options.clone()).await;
         let port = session.port.number();

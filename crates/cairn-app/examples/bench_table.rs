@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use cairn_app::{App, AppOptions, Host, commands, dto::ServerStatus};
+use cairn_app::{App, AppOptions, Host, commands, dto::ServerStatus, ports::Waiting};
 use cairn_store::{OpenOptions, Store};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -19,7 +19,9 @@ const KEYS: usize = 20;
 struct NoServer;
 
 impl Host for NoServer {
-    fn serve(&self, _: Option<Store>) {}
+    fn serve(&self, _: Option<Store>) -> Waiting<'_> {
+        Box::pin(std::future::ready(()))
+    }
 
     fn server_status(&self) -> ServerStatus {
         ServerStatus::Off { reason: "not needed".to_owned() }

@@ -18,15 +18,18 @@ use crate::{
     errors,
     imports::Imports,
     jobs::Jobs,
+    launch_keeper::LaunchKeeper,
     live,
+    ports::Waiting,
     settings::SettingsFile,
     token::ClientAccess,
 };
 
 /// What a host can do that the application cannot.
 pub trait Host: Send + Sync + 'static {
-    /// Serves this store to MLflow clients from now on, or none.
-    fn serve(&self, store: Option<Store>);
+    /// Serves this store to MLflow clients from now on, or none. A host that has [`crate::ports::Ports`]
+    /// keeps a store that runs still log to where it is.
+    fn serve(&self, store: Option<Store>) -> Waiting<'_>;
 
     /// Whether MLflow clients can reach the store, and where.
     fn server_status(&self) -> ServerStatus;
@@ -132,6 +135,8 @@ pub(crate) struct Inner {
     pub backups: Mutex<Option<BackupKeeper>>,
     pub live: broadcast::Sender<LiveEvent>,
     pub jobs: Jobs,
+    /// Looks after launches until the end.
+    pub launches: Mutex<Option<LaunchKeeper>>,
     pub imports: Imports,
     pub files: FileHandles,
     /// Held while a store is opened: the one asked for last is the one that is open in the end.
@@ -155,6 +160,7 @@ impl App {
             backups: Mutex::new(None),
             live: broadcast::channel(1024).0,
             jobs: Jobs::default(),
+            launches: Mutex::new(None),
             imports: Imports::default(),
             files: FileHandles::default(),
             opening: tokio::sync::Mutex::default(),
@@ -164,6 +170,9 @@ impl App {
         if let Err(error) = app.retry().await {
             tracing::warn!(message = %error.message, "no store could be opened at the start");
         }
+        // After the store: what is closed is told to the port that serves it.
+        let keeper = LaunchKeeper::start(&app.inner.options.data_dir);
+        *app.inner.launches.lock().expect("no holder of this lock panics") = keeper;
         app
     }
 
@@ -184,7 +193,9 @@ impl App {
 
     /// Cancels what runs and closes the store; what was acknowledged is on disk already.
     pub async fn stop(&self) {
-        self.inner.host.serve(None);
+        let keeper = self.inner.launches.lock().expect("no holder of this lock panics").take();
+        let _ = tokio::task::spawn_blocking(move || drop(keeper)).await;
+        self.inner.host.serve(None).await;
         self.inner.jobs.cancel_all().await;
         self.close_store().await;
     }
@@ -231,7 +242,7 @@ impl App {
         };
         tokio::task::spawn_blocking(move || drop(old));
         live::follow(self, &store);
-        self.inner.host.serve(Some(store.clone()));
+        self.inner.host.serve(Some(store.clone())).await;
         let path = if store.database().file_name().is_some_and(|name| name == "mlflow.db") {
             store.dir()
         } else {
@@ -251,7 +262,7 @@ impl App {
     /// Lets go of the open store, if there is one. Requests that are being answered still hold it.
     pub(crate) async fn close_store(&self) {
         self.inner.generation.send_modify(|generation| *generation += 1);
-        self.inner.host.serve(None);
+        self.inner.host.serve(None).await;
         let backups = self.inner.backups.lock().expect("no holder of this lock panics").take();
         let store = self.inner.store.write().expect("no holder of this lock panics").take();
         self.inner.files.clear();

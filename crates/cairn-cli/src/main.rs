@@ -10,6 +10,7 @@ mod backup;
 mod environments;
 mod import;
 mod interface;
+mod queue;
 mod search;
 mod serve;
 
@@ -38,6 +39,8 @@ enum Command {
 
     /// Print the token of MLflow clients, for MLFLOW_TRACKING_TOKEN; made if there is none
     Token,
+    /// The runs that Cairn starts: what is at work, what waits, and stopping them
+    Queue(queue::QueueArgs),
     /// Find runs, experiments or models by a filter
     Search(search::SearchArgs),
     /// Run a container to its end, as the child of a launch
@@ -89,6 +92,10 @@ struct ServeArgs {
     #[arg(long)]
     require_token: bool,
 
+    /// Serve only for as long as runs need it that Cairn started, whose launches lie below DATA
+    #[arg(long, value_name = "DATA", hide = true, conflicts_with = "ui", requires = "port")]
+    stand_in: Option<PathBuf>,
+
     /// Also serve the interface to a browser, and print its link
     #[arg(long)]
     ui: bool,
@@ -99,6 +106,13 @@ struct ServeArgs {
 }
 
 fn main() -> ExitCode {
+    // A supervisor lives for as long as a run does: nothing of what follows may stay in its memory.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|word| word == "launch")
+        && arguments.next().is_some_and(|word| word == "supervise")
+    {
+        return cairn_runtime::supervisor::main(arguments);
+    }
     let cli = Cli::parse();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
@@ -111,6 +125,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(args) => done(serve::run(args)),
         Command::Token => done(serve::print_token()),
+        Command::Queue(args) => queue::run(args),
         Command::Search(args) => done(search::run(&args)),
         Command::ContainerRun { file } => environments::run_container(&file),
         Command::Environments(args) => environments::run(args),

@@ -1,14 +1,17 @@
 //! `cairn serve`: from arguments to ports that answer, until a signal.
 
-use std::{io::Write as _, path::Path, sync::Arc};
+use std::{io::Write as _, path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Context as _, anyhow};
 use cairn_app::{
     App, AppOptions, Host,
     app::{keep_backups, preferred_port, remember_port, remembered_port, usual_store},
     dto::ServerStatus,
+    launch_keeper::LaunchKeeper,
+    ports::{ClientPort, Ports, Waiting, take_from_stand_in},
     token::{ClientAccess, client_access, token_file},
 };
+use cairn_runtime::serving;
 use cairn_server::{AccessRule, BindError, PortChoice, RunningServer, Server, Token};
 use cairn_store::{OpenOptions, Store};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,7 +28,11 @@ pub fn run(args: ServeArgs) -> anyhow::Result<()> {
 }
 
 async fn serve(args: ServeArgs) -> anyhow::Result<()> {
-    let options = AppOptions::for_this_user(args.store.clone()).map_err(|text| anyhow!(text))?;
+    let mut options =
+        AppOptions::for_this_user(args.store.clone()).map_err(|text| anyhow!(text))?;
+    if let Some(data_dir) = &args.stand_in {
+        options.data_dir.clone_from(data_dir);
+    }
     // Signals are caught before anything is told, so that a program that reads the address may end
     // this one at once.
     let mut terminate = signal(SignalKind::terminate())?;
@@ -36,11 +43,17 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
             _ = interrupt.recv() => {}
         }
     };
-    let usual = preferred_port(&options);
-    let choice = match args.port {
-        Some(0) => PortChoice::Any,
-        Some(port) => PortChoice::Exactly(port),
-        None => PortChoice::Prefer(usual),
+    // A stand-in for this store gives its port to this program; a stand-in itself takes it from none.
+    let (choice, hold) = match args.port {
+        Some(0) => (PortChoice::Any, None),
+        Some(port) if args.stand_in.is_some() => (PortChoice::Exactly(port), None),
+        Some(port) => {
+            (PortChoice::Exactly(port), take_from_stand_in(&options, Some(port), port).await.1)
+        }
+        None => {
+            let (port, hold) = take_from_stand_in(&options, None, preferred_port(&options)).await;
+            (PortChoice::Prefer(port), hold)
+        }
     };
     let rule = access_rule(client_access(&options, args.require_token));
     if rule == AccessRule::Nobody {
@@ -48,7 +61,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         anyhow::bail!("the token of MLflow clients cannot be read from {}", path.display());
     }
     if args.ui {
-        serve_with_interface(options, choice, &args, rule, until_signal).await
+        serve_with_interface(options, choice, hold, &args, rule, until_signal).await
     } else {
         let path = args.store.unwrap_or_else(|| usual_store(&options));
         let store = open(&path, OpenOptions::Create)?;
@@ -57,17 +70,49 @@ async fn serve(args: ServeArgs) -> anyhow::Result<()> {
         if choice == PortChoice::Prefer(server.port()) && remembered_port(&options).is_none() {
             remember_port(&options, server.port());
         }
+        let announced = serving::announce(
+            &options.data_dir,
+            store.database(),
+            server.port(),
+            args.stand_in.is_some(),
+            args.require_token,
+        )?;
+        drop(hold);
         tell(&store, &server, choice);
         if wants_token {
             tell_of_token();
         }
         let backups = keep_backups(&store, &options);
-        until_signal.await;
+        let launches = LaunchKeeper::start(&options.data_dir);
+        if args.stand_in.is_some() {
+            tokio::select! {
+                () = until_signal => {}
+                () = until_not_needed(&options, &store, server.port()) => {}
+            }
+        } else {
+            until_signal.await;
+        }
+        drop(launches);
         server.shutdown().await;
-        drop(backups);
+        drop((backups, announced));
         // The last handle of the store waits until all that was accepted is written.
         drop(store);
         Ok(())
+    }
+}
+
+/// Waits until no launch has needed the port for a while.
+async fn until_not_needed(options: &AppOptions, store: &Store, port: u16) {
+    let mut needed = Instant::now();
+    while needed.elapsed() < serving::STAND_IN_IDLE {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let (data_dir, database) = (options.data_dir.clone(), store.database().to_owned());
+        let is_needed = tokio::task::spawn_blocking(move || {
+            serving::is_needed(&data_dir, &database, Some(port))
+        });
+        if is_needed.await.unwrap_or_default() {
+            needed = Instant::now();
+        }
     }
 }
 
@@ -143,25 +188,37 @@ fn access_rule(access: ClientAccess) -> AccessRule {
 async fn serve_with_interface(
     options: AppOptions,
     choice: PortChoice,
+    hold: Option<serving::Hold>,
     args: &ServeArgs,
     rule: AccessRule,
     until_signal: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
     let remembered = remembered_port(&options);
     let wants_token = rule != AccessRule::Everyone;
-    let server = Arc::new(bind(None, choice, rule).await?);
+    let server = Arc::new(Port(bind(None, choice, rule).await?));
     let asked = match choice {
         PortChoice::Prefer(port) => Some(port),
         PortChoice::Exactly(_) | PortChoice::Any => None,
     };
-    let host = BrowserHost { server: server.clone(), asked, is_token_fixed: args.require_token };
+    let (for_more, is_token_fixed) = (options.clone(), args.require_token);
+    let take = move || -> Waiting<'static, _> {
+        let rule = access_rule(client_access(&for_more, is_token_fixed));
+        Box::pin(async move {
+            let server = bind(None, PortChoice::Any, rule).await;
+            let server = server.inspect_err(|error| tracing::warn!(%error, "no second port"));
+            Some(Arc::new(Port(server.ok()?)) as Arc<dyn ClientPort>)
+        })
+    };
+    let ports = Ports::new(&options, Some(server.clone()), is_token_fixed, Box::new(take));
+    let host = BrowserHost { ports: ports.clone(), asked, is_token_fixed };
     let app = App::start(options, Box::new(host)).await;
-    if remembered.is_none() && asked == Some(server.port()) {
-        app.remember_port(server.port());
+    drop(hold);
+    if remembered.is_none() && asked == Some(server.number()) {
+        app.remember_port(server.number());
     }
     let interface = interface::Interface::start(app.clone(), args.ui_port).await?;
     match app.store() {
-        Ok(store) => tell(&store, &server, choice),
+        Ok(store) => tell(&store, &server.0, choice),
         Err(error) => println!("No store is open: {}", error.message),
     }
     if wants_token {
@@ -172,13 +229,34 @@ async fn serve_with_interface(
     until_signal.await;
     app.stop().await;
     interface.shutdown().await;
-    server.shutdown().await;
+    ports.shutdown().await;
     Ok(())
+}
+
+/// The port for MLflow clients, as the application wants it.
+struct Port(RunningServer);
+
+impl ClientPort for Port {
+    fn number(&self) -> u16 {
+        self.0.port()
+    }
+
+    fn set_store(&self, store: Option<Store>) {
+        self.0.set_store(store);
+    }
+
+    fn set_access(&self, access: ClientAccess) {
+        self.0.set_access(access_rule(access));
+    }
+
+    fn shutdown(&self) -> Waiting<'_> {
+        Box::pin(self.0.shutdown())
+    }
 }
 
 /// What the application needs of this host.
 struct BrowserHost {
-    server: Arc<RunningServer>,
+    ports: Ports,
     /// The port that was wished for, if another one would do.
     asked: Option<u16>,
     /// Whether the command line asked for the token, which the switch then cannot turn off.
@@ -186,20 +264,23 @@ struct BrowserHost {
 }
 
 impl Host for BrowserHost {
-    fn serve(&self, store: Option<Store>) {
-        self.server.set_store(store);
+    fn serve(&self, store: Option<Store>) -> Waiting<'_> {
+        Box::pin(self.ports.serve(store))
     }
 
     fn set_access(&self, access: ClientAccess) {
         if !self.is_token_fixed {
-            self.server.set_access(access_rule(access));
+            self.ports.set_access(&access);
         }
     }
 
     fn server_status(&self) -> ServerStatus {
-        ServerStatus::Listening {
-            tracking_uri: self.server.tracking_uri(),
-            instead_of: self.asked.filter(|asked| *asked != self.server.port()),
+        match self.ports.number() {
+            Some(port) => ServerStatus::Listening {
+                tracking_uri: format!("http://127.0.0.1:{port}"),
+                instead_of: self.asked.filter(|asked| *asked != port),
+            },
+            None => ServerStatus::Off { reason: "Cairn is ending.".to_owned() },
         }
     }
 }

@@ -19,6 +19,8 @@ mod output;
 mod process;
 mod programs;
 pub mod samples;
+pub mod serving;
+pub mod supervisor;
 mod survivors;
 mod tool;
 pub mod tracking;

@@ -5,6 +5,7 @@ use std::{fs, path::Path, time::Duration};
 use cairn_app::{
     App, AppOptions, Host, commands,
     dto::{CommandError, ErrorCode, JobState, LiveEvent, ServerStatus},
+    ports::Waiting,
 };
 use cairn_core::{ArtifactPath, ExperimentId, MetricPoint, MetricValue, RunId};
 use cairn_store::{
@@ -22,7 +23,9 @@ use tokio::sync::broadcast::Receiver;
 struct Quiet;
 
 impl Host for Quiet {
-    fn serve(&self, _: Option<Store>) {}
+    fn serve(&self, _: Option<Store>) -> Waiting<'_> {
+        Box::pin(std::future::ready(()))
+    }
 
     fn server_status(&self) -> ServerStatus {
         ServerStatus::Off { reason: "This test has no port.".to_owned() }

@@ -43,6 +43,7 @@ pub use recovery::CAUSE_TAG;
 
 pub(crate) use ledger::Ledger;
 pub(crate) use log::LogWriter;
+pub(crate) use recovery::report;
 
 /// How many bytes of a log are kept at most when nothing else is asked: half of them the first, half
 /// the last.
@@ -136,6 +137,10 @@ pub struct LaunchSpec {
     /// The file with the token that goes with the address. It is read when it is needed, and never
     /// copied into the folder or onto a command line.
     pub token_file: Option<PathBuf>,
+    /// The run that it is for, when that is there already; else `prepare` makes one
+    /// ([`Launch::note_run`]).
+    #[serde(default)]
+    pub run_id: Option<String>,
     /// The run above the one that this launch makes.
     pub parent_run_id: Option<String>,
     /// The launch that submitted this one. Stopping that one stops this one.
@@ -175,6 +180,7 @@ impl LaunchSpec {
             store: None,
             tracking_uri: tracking_uri.into(),
             token_file: None,
+            run_id: None,
             parent_run_id: None,
             parent_launch: None,
             counts: !matches!(kind, LaunchKind::Sweep | LaunchKind::Pipeline),
@@ -380,8 +386,8 @@ impl Launch {
         let entries = Ledger::read(folder)?;
         let mut launch = Self {
             folder: folder.to_owned(),
+            run_id: spec.run_id.clone(),
             spec,
-            run_id: None,
             state: LaunchState::Queued { position: 0 },
             note: None,
             started_ms: None,
@@ -435,12 +441,8 @@ impl Launch {
     /// Remembers which run it made; `prepare` calls it as soon as there is one.
     pub fn note_run(&self, run_id: &str) -> Result<()> {
         Ledger::append(&self.folder, &Event::Run { run_id: run_id.to_owned() })?;
-        let is_plain = run_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        if let Some(root) = self.folder.parent()
-            && is_plain
-        {
-            let index = root.join("runs").join(run_id);
-            write_file(&index, self.spec.launch_id.as_str().as_bytes())?;
+        if is_run_id(run_id) {
+            Launches::around(&self.folder).note_run(&self.spec.launch_id, run_id)?;
         }
         Ok(())
     }
@@ -493,18 +495,27 @@ pub(crate) struct Failure {
 #[derive(Debug, Clone)]
 pub struct Launches {
     root: PathBuf,
+    /// The program `cairn`, when it is not the usual one.
+    program: Option<PathBuf>,
 }
 
 impl Launches {
     /// The launches below a folder for data (`AppOptions::data_dir`); nothing is made before it is
     /// needed.
     pub fn new(data_dir: &Path) -> Self {
-        Self { root: data_dir.join("launches") }
+        Self { root: data_dir.join("launches"), program: None }
     }
 
     /// The launches that a folder of one of them lies among.
     pub fn around(folder: &Path) -> Self {
-        Self { root: folder.parent().unwrap_or(Path::new("/")).to_owned() }
+        Self { root: folder.parent().unwrap_or(Path::new("/")).to_owned(), program: None }
+    }
+
+    /// Supervises with this program `cairn` instead of the usual one; for tests.
+    #[must_use]
+    pub fn with_program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
     }
 
     /// The folder for data that the launches lie in.
@@ -532,6 +543,9 @@ impl Launches {
         make_folder(&self.root.join("active"))?;
         queue::keep_environment(&folder)?;
         write_json(&folder.join("launch.json"), &spec)?;
+        if let Some(run_id) = spec.run_id.as_deref().filter(|run_id| is_run_id(run_id)) {
+            self.note_run(&id, run_id)?;
+        }
         // Nobody takes it for an abandoned one before it is where it belongs.
         let lock = self.try_lock(&id)?.ok_or_else(|| RuntimeError::LaunchNotReady {
             launch_id: id.to_string(),
@@ -582,7 +596,7 @@ impl Launches {
 
     /// The launch that made a run.
     pub fn by_run(&self, run_id: &str) -> Result<Option<Launch>> {
-        if !run_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        if !is_run_id(run_id) {
             return Ok(None);
         }
         let Ok(text) = fs::read_to_string(self.root.join("runs").join(run_id)) else {
@@ -637,6 +651,10 @@ impl Launches {
         fs::remove_dir_all(&folder).map_err(RuntimeError::io("deleting", folder))
     }
 
+    fn note_run(&self, id: &LaunchId, run_id: &str) -> Result<()> {
+        write_file(&self.root.join("runs").join(run_id), id.as_str().as_bytes())
+    }
+
     fn look(&self, id: &LaunchId, order: &[LaunchId]) -> Result<Launch> {
         let mut launch = Launch::open(&self.folder(id)).map_err(|error| match error {
             RuntimeError::NoSuchLaunch(_) => RuntimeError::NoSuchLaunch(id.to_string()),
@@ -658,6 +676,11 @@ impl Launches {
         };
         Ok(entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
     }
+}
+
+/// Whether a text can be part of a path, as the ids of runs can.
+fn is_run_id(text: &str) -> bool {
+    text.parse::<cairn_core::RunId>().is_ok()
 }
 
 /// Makes a folder that only this person can enter.

@@ -248,7 +248,7 @@ impl Launches {
     /// Starts the supervisor, which gets the lock without letting go of it in between.
     fn spawn_supervisor(&self, id: &LaunchId, lock: File) -> Result<()> {
         let folder = self.folder(id);
-        let program = program()?;
+        let program = self.program.clone().map_or_else(program, Ok)?;
         let errors = folder.join("supervisor.log");
         let errors = fs::OpenOptions::new()
             .append(true)

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use cairn_core::run::RunStatus;
 use rustix::process::Signal;
 
-use super::{Cause, Event, Launch, LaunchId, LaunchSpec, LaunchState, Launches, Ledger};
+use super::{Cause, Event, Launch, LaunchId, LaunchState, Launches, Ledger};
 use crate::error::{Result, RuntimeError};
+use crate::serving;
 use crate::survivors::Family;
+use crate::tracking::Tracking;
 
 /// How long processes that nobody supervises any more may take to end by themselves.
 const LEFT_OVER_GRACE: Duration = Duration::from_secs(2);
@@ -58,7 +60,7 @@ impl Launches {
 
     /// Closes a launch whose lock this process has, and tells the tracking server if it answers.
     pub(crate) fn close(&self, launch: &Launch, cause: &Cause) -> Result<()> {
-        let is_reported = report(launch, cause, crate::now_ms()).is_ok();
+        let is_reported = self.report_at_all(launch, cause, crate::now_ms());
         self.close_as(launch, cause, is_reported)
     }
 
@@ -83,7 +85,7 @@ impl Launches {
             matches!(entry.event, Event::Reported | Event::Closed { is_reported: true, .. })
         });
         if !is_reported {
-            if report(launch, &cause, ended_ms).is_err() {
+            if !self.report_at_all(launch, &cause, ended_ms) {
                 // Not a word about it: it is tried again in a moment.
                 return Ok(());
             }
@@ -91,6 +93,19 @@ impl Launches {
         }
         self.mark_inactive(&launch.spec.launch_id);
         Ok(())
+    }
+
+    /// Reports; where nobody serves the store, a stand-in has to.
+    fn report_at_all(&self, launch: &Launch, cause: &Cause, ended_ms: i64) -> bool {
+        if report(launch, cause, ended_ms).is_ok() {
+            return true;
+        }
+        let spec = &launch.spec;
+        let served = spec.store.as_ref().zip(serving::port_of(&spec.tracking_uri));
+        served.is_some_and(|(store, port)| {
+            serving::ensure(self.data_dir(), store, port).is_ok()
+                && report(launch, cause, ended_ms).is_ok()
+        })
     }
 
     fn mark_inactive(&self, id: &LaunchId) {
@@ -103,7 +118,19 @@ impl Launches {
 /// Errors: the server does not answer, or refuses for a reason that may pass.
 pub(crate) fn report(launch: &Launch, cause: &Cause, ended_ms: i64) -> Result<()> {
     let Some(run_id) = &launch.run_id else { return Ok(()) };
-    let told = tell(&launch.spec, launch, run_id, cause, ended_ms);
+    let spec = &launch.spec;
+    let mut told = tell(&spec.tracking()?, launch, run_id, cause, ended_ms);
+    if let (Err(RuntimeError::TrackingUnavailable { .. }), Some(store)) = (&told, &spec.store) {
+        // The store may be served elsewhere now.
+        let data_dir = Launches::around(&launch.folder).data_dir().to_owned();
+        for note in serving::of_store(&data_dir, store) {
+            let uri = format!("http://127.0.0.1:{}", note.port);
+            told = tell(&Tracking::new(&uri, spec.token())?, launch, run_id, cause, ended_ms);
+            if told.is_ok() {
+                break;
+            }
+        }
+    }
     match told {
         // The run is gone or in the trash: there is nobody to tell.
         Err(RuntimeError::TrackingRefused { status: 400..=499, .. }) => Ok(()),
@@ -112,13 +139,12 @@ pub(crate) fn report(launch: &Launch, cause: &Cause, ended_ms: i64) -> Result<()
 }
 
 fn tell(
-    spec: &LaunchSpec,
+    tracking: &Tracking,
     launch: &Launch,
     run_id: &str,
     cause: &Cause,
     ended_ms: i64,
 ) -> Result<()> {
-    let tracking = spec.tracking()?;
     let run = tracking.get_run(run_id)?;
     let is_open = matches!(run.info.status, RunStatus::Running | RunStatus::Scheduled);
     // A program that was asked to end may have called its run finished or failed on the way out.
