@@ -34,7 +34,9 @@ pub fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
 struct NoServer;
 
 impl Host for NoServer {
-    fn serve(&self, _: Option<Store>) {}
+    fn serve(&self, _: Option<Store>) -> cairn_app::ports::Waiting<'_> {
+        Box::pin(std::future::ready(()))
+    }
 
     fn server_status(&self) -> ServerStatus {
         ServerStatus::Off { reason: "not needed".to_owned() }
