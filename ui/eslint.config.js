@@ -5,7 +5,18 @@ import ts from "typescript-eslint";
 
 import svelteConfig from "./svelte.config.js";
 
-const FEATURES = ["artifacts", "experiments", "models", "run", "runs", "stores"];
+const FEATURES = [
+  "artifacts",
+  "environments",
+  "experiments",
+  "launches",
+  "models",
+  "projects",
+  "run",
+  "runs",
+  "settings",
+  "stores",
+];
 
 export default ts.config(
   { ignores: ["build/", ".svelte-kit/", "src/lib/rpc/bindings/"] },

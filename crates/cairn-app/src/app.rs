@@ -7,6 +7,7 @@ use std::{
     sync::{Arc, Mutex, RwLock},
 };
 
+use cairn_runtime::launch::Launches;
 use cairn_store::{BackupKeeper, OpenOptions, Schedule, Store, backup::BackupFolder};
 use serde::Deserialize;
 use tokio::sync::{broadcast, watch};
@@ -19,6 +20,7 @@ use crate::{
     imports::Imports,
     jobs::Jobs,
     launch_keeper::LaunchKeeper,
+    launches::{self, LogIndexes},
     live,
     ports::Waiting,
     settings::SettingsFile,
@@ -136,9 +138,12 @@ pub(crate) struct Inner {
     pub live: broadcast::Sender<LiveEvent>,
     pub jobs: Jobs,
     /// Looks after launches until the end.
-    pub launches: Mutex<Option<LaunchKeeper>>,
+    pub launch_keeper: Mutex<Option<LaunchKeeper>>,
     pub imports: Imports,
     pub files: FileHandles,
+    /// Supervised starts of a person's code, of this user and every store.
+    pub launches: Launches,
+    pub logs: LogIndexes,
     /// Held while a store is opened: the one asked for last is the one that is open in the end.
     pub opening: tokio::sync::Mutex<()>,
     /// Counts the stores opened so far, and the end; who follows a store ends when it moves.
@@ -153,6 +158,8 @@ impl App {
     pub async fn start(options: AppOptions, host: Box<dyn Host>) -> Self {
         let settings = SettingsFile::load(&options.config_dir);
         let inner = Inner {
+            launches: Launches::new(&options.data_dir),
+            logs: LogIndexes::default(),
             options,
             host,
             settings: Mutex::new(settings),
@@ -160,19 +167,20 @@ impl App {
             backups: Mutex::new(None),
             live: broadcast::channel(1024).0,
             jobs: Jobs::default(),
-            launches: Mutex::new(None),
+            launch_keeper: Mutex::new(None),
             imports: Imports::default(),
             files: FileHandles::default(),
             opening: tokio::sync::Mutex::default(),
             generation: watch::channel(0).0,
         };
         let app = Self { inner: Arc::new(inner) };
+        launches::follow(&app);
         if let Err(error) = app.retry().await {
             tracing::warn!(message = %error.message, "no store could be opened at the start");
         }
         // After the store: what is closed is told to the port that serves it.
         let keeper = LaunchKeeper::start(&app.inner.options.data_dir);
-        *app.inner.launches.lock().expect("no holder of this lock panics") = keeper;
+        *app.inner.launch_keeper.lock().expect("no holder of this lock panics") = keeper;
         app
     }
 
@@ -193,7 +201,7 @@ impl App {
 
     /// Cancels what runs and closes the store; what was acknowledged is on disk already.
     pub async fn stop(&self) {
-        let keeper = self.inner.launches.lock().expect("no holder of this lock panics").take();
+        let keeper = self.inner.launch_keeper.lock().expect("no holder of this lock panics").take();
         let _ = tokio::task::spawn_blocking(move || drop(keeper)).await;
         self.inner.host.serve(None).await;
         self.inner.jobs.cancel_all().await;
@@ -234,6 +242,7 @@ impl App {
         self.inner.generation.send_modify(|generation| *generation += 1);
         *self.inner.store.write().expect("no holder of this lock panics") = Some(store.clone());
         self.inner.files.clear();
+        self.inner.logs.clear();
         let backups = keep_backups(&store, &self.inner.options);
         // The old one ends off this thread: it may be in the middle of a backup.
         let old = {

@@ -27,7 +27,25 @@ use crate::{
     errors, experiments,
     imports::{self, ImportFound, ImportLook, ImportStart, ImportState},
     jobs::{self, JobRef},
+    launches::{
+        self,
+        dto::{
+            LaunchMove, LaunchRef, LaunchView, LogFound, LogLines, LogRequest, LogSearch,
+            QueueLimit, QueuePause, QueueView,
+        },
+    },
     models::{self, ModelRef},
+    projects::{
+        self,
+        dto::{
+            ProjectDetail, ProjectRef, ProjectSummary, RunDraft, RunPlanView, RunStart,
+            SweepPlanView, SweepStart,
+        },
+    },
+    reruns::{
+        self,
+        dto::{ReproductionView, RerunPlanView, RerunStart, RunOrigin},
+    },
     runs::{self, ExperimentIds, RunRef},
     samples,
     token::{ClientAccess, token, token_file},
@@ -126,6 +144,30 @@ commands! {
     "environments.prune": EnvironmentsPrune => EnvironmentsPruned = environments::prune;
     "environments.remove": EnvironmentRef => EnvironmentListView = environments::remove;
     "environments.rebuild": EnvironmentRef => Job = environments::rebuild;
+    "projects.list": NoArgs => Vec<ProjectSummary> = projects::list;
+    "project.add": ProjectRef => ProjectSummary = projects::add;
+    "project.forget": ProjectRef => () = projects::forget;
+    "project.get": ProjectRef => ProjectDetail = projects::get;
+    "project.fetch": ProjectRef => Job = projects::fetch;
+    "project.plan": RunDraft => RunPlanView = projects::plan;
+    "project.run": RunStart => LaunchView = projects::run;
+    "pipeline.run": RunStart => LaunchView = projects::run_pipeline;
+    "sweep.plan": SweepStart => SweepPlanView = projects::plan_sweep;
+    "sweep.run": SweepStart => LaunchView = projects::run_sweep;
+    "run.origin": RunRef => RunOrigin = reruns::origin;
+    "rerun.plan": RunRef => RerunPlanView = reruns::plan;
+    "rerun.start": RerunStart => LaunchView = reruns::start;
+    "reproduction.get": RunRef => ReproductionView = reruns::reproduction;
+    "queue.get": NoArgs => QueueView = launches::queue;
+    "queue.set_limit": QueueLimit => QueueView = launches::set_limit;
+    "queue.set_paused": QueuePause => QueueView = launches::set_paused;
+    "queue.clear_ended": NoArgs => QueueView = launches::clear;
+    "launch.move": LaunchMove => QueueView = launches::move_before;
+    "launch.stop": LaunchRef => QueueView = launches::stop;
+    "launch.remove": LaunchRef => QueueView = launches::remove;
+    "launch.again": LaunchRef => LaunchView = launches::again;
+    "log.lines": LogRequest => LogLines = launches::log_lines;
+    "log.find": LogSearch => LogFound = launches::log_find;
     "samples.start": NoArgs => Job = samples::start;
     "jobs.list": NoArgs => Vec<Job> = jobs::list;
     "job.cancel": JobRef => Job = jobs::cancel;

@@ -47,6 +47,8 @@ pub enum ErrorCode {
     DiskFull,
     /// The task was stopped by the person.
     Cancelled,
+    /// It would run code that the person has not allowed to run, or that changed since.
+    NeedsConsent,
     /// This host cannot do that (the browser has no native dialogs).
     Unsupported,
     /// Everything else.
@@ -478,7 +480,7 @@ pub struct RunLink {
 }
 
 /// A key and its text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, TS)]
 #[ts(export)]
 pub struct KeyValue {
     /// The key.
@@ -747,7 +749,7 @@ pub enum JobState {
 }
 
 /// The words of a failure inside a job.
-#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[ts(export)]
 pub struct CommandErrorText {
     /// What failed.
@@ -787,6 +789,17 @@ pub enum LiveEvent {
         /// The job now.
         job: Job,
     },
+    /// Launches were submitted, moved on, ended or changed their places in the queue.
+    Queue,
+    /// A log grew.
+    Log {
+        /// Whose.
+        launch_id: String,
+        /// Its run, once there is one.
+        run_id: Option<String>,
+    },
+    /// Projects were added, run, changed on disk or forgotten.
+    Projects,
     /// Settings changed.
     Settings {
         /// All of them.

@@ -66,6 +66,9 @@ export class Live {
     switch (event.type) {
       case "changed":
       case "resync":
+      case "queue":
+      case "log":
+      case "projects":
         this.#refresh(event);
         break;
       case "store": {

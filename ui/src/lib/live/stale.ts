@@ -1,10 +1,27 @@
 import type { LiveEvent } from "$lib/rpc/bindings/LiveEvent";
 
-/** What makes answers old: a change of the store's data, or events that were lost. */
-export type Cause = Extract<LiveEvent, { type: "changed" | "resync" }>;
+/** What makes answers old: data of the store, launches, logs, projects; or events that were lost. */
+export type Cause = Extract<
+  LiveEvent,
+  { type: "changed" | "resync" | "queue" | "log" | "projects" }
+>;
 
 /** Answers that no change of the store's data makes old. */
-const NOT_OF_THE_DATA = new Set(["app.info", "settings.get", "store.status", "jobs.list"]);
+const NOT_OF_THE_DATA = new Set([
+  "app.info",
+  "settings.get",
+  "store.status",
+  "jobs.list",
+  "log.lines",
+  "log.find",
+  "project.plan",
+  "sweep.plan",
+]);
+
+/** Answers that a launch that moves on makes old. */
+const OF_LAUNCHES = new Set(["queue.get", "run.origin", "project.get", "environments.list"]);
+/** Answers that a project that was added or forgotten makes old. */
+const OF_PROJECTS = new Set(["projects.list", "project.get", "project.plan", "sweep.plan"]);
 
 /**
  * Whether the answer kept under `key` is old after `change`; after lost events every answer is.
@@ -13,6 +30,9 @@ const NOT_OF_THE_DATA = new Set(["app.info", "settings.get", "store.status", "jo
 export function isStale(key: readonly unknown[], change: Cause): boolean {
   if (change.type === "resync") return true;
   const command = key[0];
+  if (change.type === "queue") return OF_LAUNCHES.has(String(command)) || isLog(command);
+  if (change.type === "projects") return OF_PROJECTS.has(String(command));
+  if (change.type === "log") return isLog(command) && isLogOf(key[1], change);
   if (typeof command !== "string" || NOT_OF_THE_DATA.has(command)) return false;
   if (change.everything) return true;
   const about = key[1];
@@ -35,9 +55,30 @@ export function isStale(key: readonly unknown[], change: Cause): boolean {
     case "models.list":
     case "model.get":
       return change.models;
+    case "projects.list":
+    case "project.get":
+    case "queue.get":
+      // They name runs, and say how these stand.
+      return change.runs.some((run) => run.facts) || change.runs_in.length > 0;
+    case "run.origin":
+    case "reproduction.get":
+      return hasChanged(about, change, "facts", "artifacts");
+    case "rerun.plan":
+      return hasChanged(about, change, "facts");
+    case "environments.list":
+      return false;
     default:
       return true;
   }
+}
+
+function isLog(command: unknown): boolean {
+  return command === "log.lines" || command === "log.find";
+}
+
+function isLogOf(log: unknown, change: Extract<Cause, { type: "log" }>): boolean {
+  const id = property(log, "id");
+  return id === change.launch_id || (id !== undefined && id === change.run_id);
 }
 
 function hasChanged(

@@ -43,6 +43,10 @@ const PAIRS: [text: string, ground: string, least: number][] = [
   ...["text", "text-2", "text-3", "accent-ink", "danger", "warning", ...STATES].flatMap((text) =>
     GROUNDS.map((ground): [string, string, number] => [text, ground, 4.5]),
   ),
+  ...Array.from({ length: 16 }, (_, colour) => `ansi-${String(colour)}`).flatMap((text) =>
+    ["surface", "selected"].map((ground): [string, string, number] => [text, ground, 4.5]),
+  ),
+  ["text", "found", 4.5],
   ["accent-text", "accent", 4.5],
   ["accent-text", "accent-hover", 4.5],
   ["danger-text", "danger", 4.5],

@@ -7,9 +7,16 @@ import { keepPreviousData, queryOptions, type QueryObserverOptions } from "@tans
 import type { CommandFailure } from "$lib/host";
 
 import type { Job } from "./bindings/Job";
+import type { LogLines } from "./bindings/LogLines";
+import type { LogRequest } from "./bindings/LogRequest";
+import type { LogSearch } from "./bindings/LogSearch";
+import type { RunDraft } from "./bindings/RunDraft";
+import type { RunPlanView } from "./bindings/RunPlanView";
 import type { RunsPage } from "./bindings/RunsPage";
 import type { RunsPageRequest } from "./bindings/RunsPageRequest";
 import type { SeriesRequest } from "./bindings/SeriesRequest";
+import type { SweepDraft } from "./bindings/SweepDraft";
+import type { SweepPlanView } from "./bindings/SweepPlanView";
 import { call } from "./client";
 
 /** What this program is; never changes while the page is open. */
@@ -95,3 +102,81 @@ export const importState = (job: Job) =>
 /** Long work, running and ended. */
 export const jobs = () =>
   queryOptions({ queryKey: ["jobs.list"], queryFn: () => call("jobs.list") });
+
+/** Projects that were run or added, last used first. */
+export const projects = () =>
+  queryOptions({ queryKey: ["projects.list"], queryFn: () => call("projects.list") });
+
+export const project = (uri: string, version: string | null) =>
+  queryOptions({
+    queryKey: ["project.get", { uri, version }],
+    queryFn: () => call("project.get", { uri, version }),
+  });
+
+/**
+ * What would run. The last answer stands until the next one is there, so that what is typed never
+ * makes it blink; files on disk may change meanwhile, so coming back to the window asks again.
+ */
+export const runPlan = (draft: RunDraft): QueryObserverOptions<RunPlanView, CommandFailure> => ({
+  queryKey: ["project.plan", draft],
+  queryFn: () => call("project.plan", draft),
+  placeholderData: keepPreviousData,
+  staleTime: 0,
+  gcTime: 3_000,
+  refetchOnWindowFocus: "always",
+});
+
+export const sweepPlan = (
+  draft: RunDraft,
+  sweep: SweepDraft,
+): QueryObserverOptions<SweepPlanView, CommandFailure> => ({
+  queryKey: ["sweep.plan", draft, sweep],
+  queryFn: () => call("sweep.plan", { draft, sweep, allow: null }),
+  placeholderData: keepPreviousData,
+  staleTime: 0,
+  gcTime: 3_000,
+  refetchOnWindowFocus: "always",
+});
+
+/** Where a run came from: its launch, its code, its environment, what it repeats. */
+export const runOrigin = (runId: string) =>
+  queryOptions({
+    queryKey: ["run.origin", { runId }],
+    queryFn: () => call("run.origin", { run_id: runId }),
+  });
+
+/** What running it again would do; nothing is started by asking. */
+export const rerunPlan = (runId: string) =>
+  queryOptions({
+    queryKey: ["rerun.plan", { runId }],
+    queryFn: () => call("rerun.plan", { run_id: runId }),
+    // The files of the project may have changed since.
+    staleTime: 0,
+  });
+
+/** How well a rerun reproduced its original. */
+export const reproduction = (runId: string) =>
+  queryOptions({
+    queryKey: ["reproduction.get", { runId }],
+    queryFn: () => call("reproduction.get", { run_id: runId }),
+  });
+
+/** Launches: running, waiting, over. */
+export const queue = () =>
+  queryOptions({ queryKey: ["queue.get"], queryFn: () => call("queue.get") });
+
+export const logLines = (request: LogRequest): QueryObserverOptions<LogLines, CommandFailure> => ({
+  queryKey: ["log.lines", request.log, request.first, request.count],
+  queryFn: () => call("log.lines", request),
+  placeholderData: keepPreviousData,
+  // Lines out of sight are let go soon, as slices of the table are.
+  gcTime: 3_000,
+});
+
+export const logFound = (search: LogSearch) =>
+  queryOptions({
+    queryKey: ["log.find", search.log, search.text],
+    queryFn: () => call("log.find", search),
+    placeholderData: keepPreviousData,
+    gcTime: 3_000,
+  });

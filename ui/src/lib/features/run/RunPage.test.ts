@@ -4,6 +4,7 @@ import { createRawSnippet } from "svelte";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { RunDetail } from "$lib/rpc/bindings/RunDetail";
+import type { RunOrigin } from "$lib/rpc/bindings/RunOrigin";
 import { draw } from "$lib/testing";
 
 import type { RunPlace } from "./address";
@@ -53,17 +54,36 @@ const artifacts = createRawSnippet<[string]>((runId) => ({
   render: () => `<p>files of ${runId()}</p>`,
 }));
 
-function open(run: Partial<RunDetail> = {}, place: Partial<RunPlace> = {}) {
+const log = createRawSnippet<[string]>((runId) => ({
+  render: () => `<p>output of ${runId()}</p>`,
+}));
+const ORIGIN: RunOrigin = {
+  launch: null,
+  has_log: false,
+  code: null,
+  environment: null,
+  rerun_of: null,
+  reruns: [],
+  verdict: null,
+};
+
+function open(
+  run: Partial<RunDetail> = {},
+  place: Partial<RunPlace> = {},
+  origin: Partial<RunOrigin> = {},
+) {
   const ongo = vi.fn();
+  const onagain = vi.fn();
   let current = { ...RUN, ...run };
   const page = draw(
     RunPage,
-    { runId: RUN.run_id, place: { ...OVERVIEW, ...place }, ongo, artifacts },
-    { "run.get": () => current },
+    { runId: RUN.run_id, place: { ...OVERVIEW, ...place }, ongo, artifacts, log, onagain },
+    { "run.get": () => current, "run.origin": () => ({ ...ORIGIN, ...origin }) },
   );
   return {
     ...page,
     ongo,
+    onagain,
     /** The run becomes another one, and the program tells. */
     become(changed: Partial<RunDetail>) {
       current = { ...current, ...changed };
@@ -205,8 +225,9 @@ describe("page of a run", () => {
     let isThere = false;
     draw(
       RunPage,
-      { runId: RUN.run_id, place: OVERVIEW, ongo: vi.fn(), artifacts },
+      { runId: RUN.run_id, place: OVERVIEW, ongo: vi.fn(), artifacts, log, onagain: vi.fn() },
       {
+        "run.origin": () => ORIGIN,
         "run.get": () => {
           if (!isThere) throw Object.assign(new Error("There is no run"), { code: "not_found" });
           return RUN;
@@ -217,5 +238,52 @@ describe("page of a run", () => {
     isThere = true;
     await userEvent.click(screen.getByRole("button", { name: "Try again" }));
     expect(await screen.findByText("quiet-heron-7")).toBeTruthy();
+  });
+
+  it("is run again by its button, by a key, and in other ways by the menu", async () => {
+    const { onagain, actions } = open();
+    await userEvent.click(await screen.findByRole("button", { name: "Run again" }));
+    await userEvent.keyboard("r");
+    expect(onagain.mock.calls).toEqual([["once"], ["once"]]);
+    expect(screen.getByRole("button", { name: "More ways to run it again" })).toBeTruthy();
+    actions.find("run.again_values")?.run();
+    expect(onagain).toHaveBeenLastCalledWith("values");
+  });
+
+  it("shows what it repeats, how well, and what was kept of its code", async () => {
+    open(
+      {},
+      {},
+      {
+        rerun_of: { run_id: "o", experiment_id: "7", name: "first-one", status: "FINISHED" },
+        verdict: "within_tolerance",
+        code: {
+          project: "/work/churn",
+          entry_point: "main",
+          command: "python train.py",
+          folder: "/work/churn",
+          commit: null,
+          branch: null,
+          remote: null,
+          changed_files: [],
+          left_out: [],
+          data: [],
+          seeds: [],
+        },
+      },
+    );
+    expect((await screen.findByRole("link", { name: "first-one" })).getAttribute("href")).toBe(
+      "/runs/o",
+    );
+    expect(screen.getByRole("link", { name: "within tolerance" })).toBeTruthy();
+    expect(screen.getByRole("tab", { name: "Code and environment" })).toBeTruthy();
+    expect(screen.getByRole("tab", { name: "Reproduction" })).toBeTruthy();
+  });
+
+  it("has no empty tabs for what was not kept", async () => {
+    open();
+    await screen.findByRole("tab", { name: "Log" });
+    expect(screen.queryByRole("tab", { name: "Reproduction" })).toBeNull();
+    expect(screen.queryByRole("tab", { name: "Code and environment" })).toBeNull();
   });
 });

@@ -1,9 +1,18 @@
 /** What of a run's page stands in its address, so that it can be returned to. */
 
 /** The parts of a run's page. */
-export type RunTab = "overview" | "metrics" | "tags" | "artifacts";
+export type RunTab =
+  "overview" | "metrics" | "tags" | "artifacts" | "log" | "code" | "reproduction";
 
-const TABS: readonly RunTab[] = ["overview", "metrics", "tags", "artifacts"];
+const TABS: readonly RunTab[] = [
+  "overview",
+  "metrics",
+  "tags",
+  "artifacts",
+  "log",
+  "code",
+  "reproduction",
+];
 
 /** Where on a run's page a person is. */
 export interface RunPlace {

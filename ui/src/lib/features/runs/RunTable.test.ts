@@ -37,7 +37,15 @@ function answers(total: () => number, more: Answers = {}): Answers {
 function drawTable(given: Answers, view: Partial<RunsView> = {}) {
   const onview = vi.fn();
   const onopen = vi.fn();
-  const props = { experimentId: "1", view: { ...VIEW, ...view }, onview, onopen, empty };
+  const onagain = vi.fn();
+  const props = {
+    experimentId: "1",
+    view: { ...VIEW, ...view },
+    onview,
+    onopen,
+    onagain,
+    empty,
+  };
   return { ...draw(RunTable, props, given), props, onview, onopen };
 }
 

@@ -36,7 +36,15 @@ status: StoreStatus | null, } | { "type": "job",
 /**
  * The job now.
  */
-job: Job, } | { "type": "settings", 
+job: Job, } | { "type": "queue" } | { "type": "log", 
+/**
+ * Whose.
+ */
+launch_id: string, 
+/**
+ * Its run, once there is one.
+ */
+run_id: string | null, } | { "type": "projects" } | { "type": "settings", 
 /**
  * All of them.
  */

@@ -1,0 +1,13 @@
+/** Projects: the list, one project as forms, running a past run again. */
+export {
+  againAddress,
+  projectAddress,
+  readAgain,
+  readProjectPlace,
+  type Again,
+  type ProjectPlace,
+} from "./address";
+export { runAgain } from "./again";
+export { default as ProjectList } from "./ProjectList.svelte";
+export { default as ProjectPage } from "./ProjectPage.svelte";
+export { default as RerunPage } from "./RerunPage.svelte";
