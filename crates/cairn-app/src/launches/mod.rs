@@ -9,7 +9,7 @@ use std::fs;
 use cairn_core::ArtifactPath;
 use cairn_runtime::{
     RuntimeError,
-    launch::{Launch, LaunchId, LaunchSpec, LaunchState, Launches, Placement},
+    launch::{Launch, LaunchId, LaunchSpec, LaunchState, Launches},
 };
 use cairn_store::Store;
 
@@ -18,7 +18,7 @@ use crate::{
     commands::NoArgs,
     dto::{CommandError, ErrorCode, RunLink, RunStatus, ServerStatus},
     errors,
-    projects::{self, known::Known},
+    projects::{known::Known, running},
     runs::{self, link, parse_run},
     token::token_file,
 };
@@ -29,10 +29,6 @@ use dto::{
 pub(crate) use log::LogIndexes;
 use log::{Lines, Source};
 pub(crate) use watch::follow;
-
-pub(crate) fn not_yet<T>() -> Result<T, CommandError> {
-    Err(CommandError::new(ErrorCode::Unsupported, "Not built yet"))
-}
 
 /// Ended launches that the queue lists.
 const MOST_ENDED: usize = 100;
@@ -124,14 +120,7 @@ pub(crate) async fn again(app: &App, args: LaunchRef) -> Result<LaunchView, Comm
     let id = parse(&args.launch_id)?;
     let launches = app.inner.launches.clone();
     let old = off_thread(move || launches.get(&id)).await?;
-    projects::check_allowed_again(app, &old.spec.request).await?;
-    let mut spec = new_spec(app, &old.spec.title, old.spec.kind)?;
-    spec.parent_run_id = old.spec.parent_run_id;
-    spec.prepare = old.spec.prepare;
-    spec.child = old.spec.child;
-    spec.finish = old.spec.finish;
-    spec.request = old.spec.request;
-    submit(app, spec, Placement::Queue).await
+    running::again(app, &old).await
 }
 
 pub(crate) async fn log_lines(app: &App, args: LogRequest) -> Result<LogLines, CommandError> {
@@ -191,16 +180,33 @@ fn of_launch(launch: &Launch) -> (Source, bool) {
 
 /// The log among a run's artifacts.
 async fn kept_log(app: &App, run_id: &str) -> Result<std::fs::File, CommandError> {
+    let file = artifact(app, run_id, KEPT_LOG).await;
+    file.map_err(|error| if error.code == ErrorCode::NotFound { no_log() } else { error })
+}
+
+/// A file among a run's artifacts.
+async fn artifact(app: &App, run_id: &str, path: &str) -> Result<std::fs::File, CommandError> {
     let store = app.store()?;
     let id = parse_run(run_id)?;
     let info = store.read(move |tx| tx.run_info(&id)).await.map_err(errors::store_error)?;
-    let path = ArtifactPath::parse(KEPT_LOG).map_err(errors::invalid)?;
+    let path = ArtifactPath::parse(path).map_err(errors::invalid)?;
     runs::blocking(move || {
         let location = store.artifacts().locate(&info.artifact_uri);
         Ok(store.artifacts().open(&location, &path)?.file)
     })
     .await
-    .map_err(|error| if error.code == ErrorCode::NotFound { no_log() } else { error })
+}
+
+/// A text among a run's artifacts, at most 64 MiB of it; `None` if it is not there.
+pub(crate) async fn artifact_text(app: &App, run_id: &str, path: &str) -> Option<String> {
+    const MOST_BYTES: u64 = 64 << 20;
+    let file = artifact(app, run_id, path).await.ok()?;
+    let read = tokio::task::spawn_blocking(move || {
+        use std::io::Read as _;
+        let mut text = String::new();
+        file.take(MOST_BYTES).read_to_string(&mut text).map(|_| text)
+    });
+    read.await.ok()?.ok()
 }
 
 /// Whether there is output of a run to read.
@@ -252,22 +258,6 @@ fn store_path(store: &Store) -> std::path::PathBuf {
     } else {
         store.database().to_owned()
     }
-}
-
-/// Submits a launch, and answers it as it is then.
-pub(crate) async fn submit(
-    app: &App,
-    spec: LaunchSpec,
-    placement: Placement,
-) -> Result<LaunchView, CommandError> {
-    let launches = app.inner.launches.clone();
-    let launch = off_thread(move || {
-        let id = launches.submit(spec, placement)?;
-        launches.get(&id)
-    })
-    .await?;
-    app.tell(crate::dto::LiveEvent::Queue);
-    Ok(view(app, launch).await)
 }
 
 async fn change(

@@ -3,26 +3,32 @@
 //! Looking at a project reads its files and starts nothing: no git, no Python.
 
 pub mod dto;
+mod fetched;
 pub(crate) mod known;
+pub(crate) mod running;
 mod sources;
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use cairn_core::UnixMillis;
-use cairn_projects::{DeclaredEnvironment, Problem, Project};
+use cairn_projects::{
+    DeclaredEnvironment, Problem, Project,
+    pipeline::{Pipeline, PipelineState, StepStatus},
+};
 
 use crate::{
     app::App,
     commands::NoArgs,
-    dto::{CommandError, ErrorCode, Job, LiveEvent},
-    errors,
-    launches::{dto::LaunchView, not_yet},
+    dto::{CommandError, ErrorCode, LiveEvent},
+    errors, launches,
 };
 use dto::{
-    ProjectDetail, ProjectEntryPoint, ProjectParameter, ProjectProblem, ProjectRef, ProjectRun,
-    ProjectSummary, RunDraft, RunPlanView, RunStart, SweepPlanView, SweepStart,
+    PipelineStep, PipelineStepRun, PipelineStepState, ProjectDetail, ProjectEntryPoint,
+    ProjectParameter, ProjectProblem, ProjectRef, ProjectRun, ProjectSummary,
 };
+pub(crate) use fetched::fetch;
 use known::Known;
+pub(crate) use running::{plan_draft as plan, plan_sweep, run, run_pipeline, run_sweep};
 use sources::{Place, RunOfProject};
 
 /// Runs that a project's page lists.
@@ -180,14 +186,52 @@ pub(crate) async fn get(app: &App, args: ProjectRef) -> Result<ProjectDetail, Co
     let uri = place.uri();
     let mut runs = sources::runs(app).await?;
     runs.retain(|run| run.uri == uri);
+    let state = runs.iter().find_map(|run| run.pipeline.clone());
+    let state: PipelineState =
+        state.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let mut step_runs = BTreeMap::new();
+    let store = app.store()?;
+    for run_id in state.steps.iter().filter_map(|step| step.run_id.clone()) {
+        if let Some(link) = launches::run_link(&store, &run_id).await {
+            step_runs.insert(run_id, link);
+        }
+    }
     runs.truncate(MOST_RUNS);
+    let data_dir = app.inner.options.data_dir.clone();
     let detail = tokio::task::spawn_blocking(move || {
-        let folder = place.folder();
+        let here = fetched::here(&data_dir, &place.uri(), args.version.as_deref());
+        let folder = match (&args.version, here) {
+            (_, Some(here)) => Some(here.fetched.folder),
+            (None, None) => place.folder(),
+            (Some(_), None) => None,
+        };
         let parsed = folder.as_deref().map(look);
-        let (project, problems) = match parsed {
+        let (project, mut problems) = match parsed {
             Some(Ok(project)) => (Some(project), Vec::new()),
             Some(Err(problems)) => (None, problems),
             None => (None, Vec::new()),
+        };
+        let steps = match project.as_ref().and_then(Pipeline::of) {
+            Some(Ok(pipeline)) => pipeline
+                .steps
+                .into_iter()
+                .map(|step| PipelineStep {
+                    last: state.steps.iter().find(|known| known.name == step.name).map(|known| {
+                        PipelineStepRun {
+                            state: step_state(known.status),
+                            run: known.run_id.as_ref().and_then(|id| step_runs.get(id)).cloned(),
+                        }
+                    }),
+                    name: step.name,
+                    entry_point: step.entry_point,
+                    needs: step.needs,
+                })
+                .collect(),
+            Some(Err(wrong)) => {
+                problems.extend(wrong);
+                Vec::new()
+            }
+            None => Vec::new(),
         };
         let head = folder.as_deref().and_then(sources::head_of);
         ProjectDetail {
@@ -203,7 +247,7 @@ pub(crate) async fn get(app: &App, args: ProjectRef) -> Result<ProjectDetail, Co
             environment: project.as_ref().and_then(|project| environment(&project.environment)),
             commit: head.as_ref().and_then(|head| head.commit.clone()),
             branch: head.and_then(|head| head.branch),
-            steps: Vec::new(),
+            steps,
             problems: problems.into_iter().map(problem_view).collect(),
             runs: runs
                 .into_iter()
@@ -218,6 +262,17 @@ pub(crate) async fn get(app: &App, args: ProjectRef) -> Result<ProjectDetail, Co
     })
     .await;
     detail.map_err(errors::internal)
+}
+
+fn step_state(status: StepStatus) -> PipelineStepState {
+    match status {
+        StepStatus::Waiting => PipelineStepState::Waiting,
+        StepStatus::Running => PipelineStepState::Running,
+        StepStatus::Done => PipelineStepState::Finished,
+        StepStatus::Cached => PipelineStepState::Cached,
+        StepStatus::Failed => PipelineStepState::Failed,
+        StepStatus::Skipped => PipelineStepState::Skipped,
+    }
 }
 
 /// What an environment is made from, in a few words.
@@ -243,31 +298,4 @@ fn problem_view(problem: Problem) -> ProjectProblem {
         message: problem.message,
         hint: problem.hint,
     }
-}
-
-/// Whether what a launch was asked to do may be asked for again without a question.
-pub(crate) async fn check_allowed_again(
-    _: &App,
-    _: &serde_json::Value,
-) -> Result<(), CommandError> {
-    not_yet()
-}
-
-pub(crate) async fn fetch(_: &App, _: ProjectRef) -> Result<Job, CommandError> {
-    not_yet()
-}
-pub(crate) async fn plan(_: &App, _: RunDraft) -> Result<RunPlanView, CommandError> {
-    not_yet()
-}
-pub(crate) async fn run(_: &App, _: RunStart) -> Result<LaunchView, CommandError> {
-    not_yet()
-}
-pub(crate) async fn run_pipeline(_: &App, _: RunStart) -> Result<LaunchView, CommandError> {
-    not_yet()
-}
-pub(crate) async fn plan_sweep(_: &App, _: SweepStart) -> Result<SweepPlanView, CommandError> {
-    not_yet()
-}
-pub(crate) async fn run_sweep(_: &App, _: SweepStart) -> Result<LaunchView, CommandError> {
-    not_yet()
 }

@@ -142,6 +142,8 @@ pub(super) struct RunOfProject {
     pub link: RunLink,
     pub start_time: Option<i64>,
     pub end_time: Option<i64>,
+    /// How far its steps are, if it is one of a pipeline.
+    pub pipeline: Option<String>,
 }
 
 /// The runs of all projects in the store, newest first.
@@ -164,7 +166,8 @@ pub(super) async fn runs(app: &App) -> Result<Vec<RunOfProject>, CommandError> {
             ascending: false,
             deleted: false,
         };
-        let wanted = [SOURCE_NAME, ENTRY_POINT].map(|tag| TableColumn::Tag(tag.into()));
+        let wanted = [SOURCE_NAME, ENTRY_POINT, cairn_projects::pipeline::STATE_TAG]
+            .map(|tag| TableColumn::Tag(tag.into()));
         let page = store.run_table_page(&query, 0, MOST_RUNS, &wanted)?;
         Ok(page
             .rows
@@ -177,6 +180,7 @@ pub(super) async fn runs(app: &App) -> Result<Vec<RunOfProject>, CommandError> {
                     link: link(&row.info),
                     start_time: row.info.start_time.filter(|start| *start != 0),
                     end_time: row.info.end_time,
+                    pipeline: row.tags.get(cairn_projects::pipeline::STATE_TAG).cloned(),
                 })
             })
             .collect())

@@ -55,6 +55,8 @@ pub struct CodeFacts {
     pub data: Vec<DataFile>,
     /// Parameters that look like seeds.
     pub seeds: Vec<KeyValue>,
+    /// What is not kept, in sentences.
+    pub notes: Vec<String>,
 }
 
 /// A file that a run read.
@@ -115,6 +117,16 @@ pub struct RerunUnknown {
     pub why: String,
 }
 
+/// Something else that can be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[ts(export)]
+pub struct RerunOffer {
+    /// `Run the notebook from start to end`.
+    pub title: String,
+    /// What would be asked for; `None` for advice.
+    pub draft: Option<RunDraft>,
+}
+
 /// What a rerun would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[ts(export)]
@@ -123,12 +135,14 @@ pub struct RerunPlanView {
     pub run: RunLink,
     /// How exactly.
     pub exactness: Exactness,
-    /// What is as it was, each a short sentence.
-    pub restores: Vec<String>,
+    /// The same in a sentence about this run.
+    pub summary: String,
+    /// What is as it was: what, and in which form.
+    pub restores: Vec<KeyValue>,
     /// What is not.
     pub unknown: Vec<RerunUnknown>,
-    /// What can be done instead, where it cannot be repeated.
-    pub offers: Vec<String>,
+    /// What can be done instead, or beside it.
+    pub offers: Vec<RerunOffer>,
     /// What would be asked for; the form is filled with it. `None` if nothing can run.
     pub draft: Option<RunDraft>,
     /// What would run.

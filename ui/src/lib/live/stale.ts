@@ -66,6 +66,7 @@ export function isStale(key: readonly unknown[], change: Cause): boolean {
     case "rerun.plan":
       return hasChanged(about, change, "facts");
     case "environments.list":
+    case "environments.prune":
       return false;
     default:
       return true;

@@ -180,3 +180,16 @@ export const logFound = (search: LogSearch) =>
     placeholderData: keepPreviousData,
     gcTime: 3_000,
   });
+
+/** Environments that were built, last used first. */
+export const environments = () =>
+  queryOptions({ queryKey: ["environments.list"], queryFn: () => call("environments.list") });
+
+/** Which environments would go that no run used for so long; nothing is removed by asking. */
+export const environmentsToPrune = (unusedDays: number) =>
+  queryOptions({
+    queryKey: ["environments.prune", unusedDays],
+    queryFn: () => call("environments.prune", { unused_days: unusedDays, remove: false }),
+    staleTime: 0,
+    gcTime: 0,
+  });

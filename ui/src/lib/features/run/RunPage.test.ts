@@ -269,6 +269,7 @@ describe("page of a run", () => {
           left_out: [],
           data: [],
           seeds: [],
+          notes: [],
         },
       },
     );

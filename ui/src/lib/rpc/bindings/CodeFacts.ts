@@ -49,4 +49,8 @@ data: Array<DataFile>,
 /**
  * Parameters that look like seeds.
  */
-seeds: Array<KeyValue>, };
+seeds: Array<KeyValue>, 
+/**
+ * What is not kept, in sentences.
+ */
+notes: Array<string>, };

@@ -1,0 +1,2 @@
+/** Environments that Cairn built. */
+export { default as EnvironmentsPage } from "./EnvironmentsPage.svelte";
