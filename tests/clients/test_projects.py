@@ -96,16 +96,16 @@ def tags(run):
 
 
 def test_a_run_has_the_tags_parameters_and_output_of_mlflow(run, projects):
-    theirs, ours = both(run, projects / "shell", "-P", "text=a b", "-P", "extra one=x y", cwd=projects / "shell")
+    theirs, ours = both(run, projects / "shell", "-P", "text=a b", "-P", "extra-one=x y", cwd=projects / "shell")
     assert (theirs.code, ours.code) == (0, 0), ours.output
     assert tags(ours.run) == tags(theirs.run)
     assert ours.run.info.status == theirs.run.info.status == "FINISHED"
     # MLflow logs what it quoted for the shell; Cairn logs the values.
     assert ours.run.data.params == {
-        "text": "a b", "number": "1e-3", "file": "in.txt", "address": "s3://bucket/key", "extra one": "x y",
+        "text": "a b", "number": "1e-3", "file": "in.txt", "address": "s3://bucket/key", "extra-one": "x y",
     }  # fmt: skip
-    assert set(theirs.run.data.params) == {"text", "number", "file", "address", "'extra one'"}
-    lines = ["a b", "1e-3", str(projects / "shell" / "in.txt"), "s3://bucket/key", "{braces}", "--extra one", "x y"]
+    assert set(theirs.run.data.params) == {"text", "number", "file", "address", "extra-one"}
+    lines = ["a b", "1e-3", str(projects / "shell" / "in.txt"), "s3://bucket/key", "{braces}", "--extra-one", "x y"]
     for line in lines:
         assert line in theirs.output.splitlines()
         assert line in ours.output.splitlines()

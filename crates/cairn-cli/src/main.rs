@@ -10,9 +10,12 @@ mod backup;
 mod environments;
 mod import;
 mod interface;
+mod launch;
 mod queue;
+mod run;
 mod search;
 mod serve;
+mod target;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -36,6 +39,16 @@ enum Command {
     /// stopped goes on when it is started again. Ends with 0 when all came in, 3 when some things
     /// were left out (the report says which and why), 130 when it was stopped, 1 when it failed.
     Import(import::ImportArgs),
+
+    /// Run an MLflow project: a folder, a zip file, or a git repository
+    ///
+    /// Takes the options of `mlflow run`. Ends with the exit code of the project's command, 1 when the
+    /// project or a value is wrong, 2 for wrong options, 130 when it was stopped by Ctrl-C.
+    Run(Box<run::RunArgs>),
+
+    /// What supervisors call
+    #[command(subcommand, hide = true)]
+    Launch(launch::LaunchCommand),
 
     /// Print the token of MLflow clients, for MLFLOW_TRACKING_TOKEN; made if there is none
     Token,
@@ -124,6 +137,8 @@ fn main() -> ExitCode {
     let done = |outcome: anyhow::Result<()>| outcome.map(|()| ExitCode::SUCCESS);
     let outcome = match cli.command {
         Command::Serve(args) => done(serve::run(args)),
+        Command::Run(args) => run::run(*args),
+        Command::Launch(command) => Ok(launch::run(command)),
         Command::Token => done(serve::print_token()),
         Command::Queue(args) => queue::run(args),
         Command::Search(args) => done(search::run(&args)),

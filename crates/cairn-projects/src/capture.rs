@@ -396,6 +396,9 @@ pub fn restore(
         });
     }
     git.run(WHAT, &["checkout", "--quiet", "--detach", "FETCH_HEAD"], cancel)?;
+    if source.subfolder.is_empty() {
+        return Ok(dest.to_owned());
+    }
     let folder = dest.join(&source.subfolder);
     let is_inside = Path::new(&source.subfolder)
         .components()

@@ -98,7 +98,7 @@ impl ProjectSource {
         }
         match version {
             None => {
-                let project = folder.join(subfolder);
+                let project = below(&folder, subfolder);
                 if !project.is_dir() {
                     return Err(missing_subfolder(subfolder, &folder));
                 }
@@ -159,7 +159,7 @@ impl ProjectSource {
                 (subfolder.clone(), branch)
             }
         };
-        let folder = dest.join(&subfolder);
+        let folder = below(dest, &subfolder);
         // A link in what came may lead anywhere.
         let real = fs::canonicalize(&folder).map_err(|_| missing_subfolder(&subfolder, dest))?;
         let real_dest = fs::canonicalize(dest).map_err(ProjectError::io("finding", dest))?;
@@ -308,6 +308,11 @@ fn without_dots(path: &Path) -> PathBuf {
         }
     }
     clean
+}
+
+/// A folder in another one, or that one itself; joining nothing would end it with a slash.
+fn below(folder: &Path, subfolder: &str) -> PathBuf {
+    if subfolder.is_empty() { folder.to_owned() } else { folder.join(subfolder) }
 }
 
 fn join(first: &str, second: &str) -> String {
