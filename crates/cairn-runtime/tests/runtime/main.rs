@@ -4,4 +4,5 @@
 
 mod containers;
 mod environments;
+mod notebooks;
 mod processes;
