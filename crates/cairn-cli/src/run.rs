@@ -263,7 +263,8 @@ fn request(args: RunArgs) -> Result<RunRequest, String> {
     request.backend = args.backend;
     request.backend_config = match args.backend_config {
         None => None,
-        Some(text) if text.ends_with(".json") => {
+        // MLflow's rule, which knows lower case only.
+        Some(text) if text.strip_suffix(".json").is_some() => {
             let bytes =
                 std::fs::read(&text).map_err(|error| format!("{text} cannot be read: {error}"))?;
             Some(
@@ -307,13 +308,12 @@ fn follow(
             return Ok(report(&launch, is_stopping));
         }
         match stops.map_or(0, |stops| stops.load(Ordering::Relaxed)) {
-            0 => {}
             1 if !is_stopping => {
                 is_stopping = true;
                 eprintln!("=== Stopping; Ctrl-C again leaves it to its supervisor ===");
                 launches.stop(id)?;
             }
-            1 => {}
+            0 | 1 => {}
             _ => return Ok(ExitCode::from(STOPPED)),
         }
         std::thread::sleep(FOLLOW);
@@ -365,11 +365,9 @@ fn report(launch: &Launch, was_stopped: bool) -> ExitCode {
             eprintln!("=== {run} stopped ===");
             if was_stopped { ExitCode::from(STOPPED) } else { ExitCode::FAILURE }
         }
-        Cause::PrepareFailed { message, hint } => {
-            eprintln!("=== {message} ===");
-            if let Some(hint) = hint {
-                eprintln!("{hint}");
-            }
+        // The log has all of it, with the hint.
+        Cause::PrepareFailed { message, .. } => {
+            eprintln!("=== {} ===", message.lines().next().unwrap_or_default());
             ExitCode::FAILURE
         }
         _ => {

@@ -59,7 +59,7 @@ pub(crate) fn content_hash(folder: &Path, named: &[PathBuf]) -> String {
         match content(path, &mut left) {
             Some(Content::Read(hash)) => digest.update(hash.as_bytes()),
             Some(Content::Seen(size, modified)) => {
-                digest.update(format!("{size} {modified}").as_bytes())
+                digest.update(format!("{size} {modified}").as_bytes());
             }
             None => digest.update(b"missing"),
         }

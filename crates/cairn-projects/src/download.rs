@@ -105,9 +105,9 @@ fn of_run(tracking: &Tracking, run_id: &str, path: &str, target: &Path) -> Resul
         for entry in tracking.list_artifacts(run_id, &folder)? {
             is_folder = true;
             if entry.is_folder {
-                folders.push(entry.path)
+                folders.push(entry.path);
             } else {
-                files.push(entry.path)
+                files.push(entry.path);
             }
             if files.len() > MAX_FILES {
                 return Err(ProjectError::source(

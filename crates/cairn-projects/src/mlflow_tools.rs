@@ -38,7 +38,7 @@ pub(crate) fn add(
     if !needs_conda && !needs_pyenv {
         return Ok(());
     }
-    let tools = Tools::at(environments)?;
+    let tools = Tools::at(environments);
     tools.write()?;
     if needs_conda {
         variables.insert("MLFLOW_CONDA_HOME".to_owned(), tools.folder.display().to_string());
@@ -59,13 +59,13 @@ pub fn conda(
     arguments: &[String],
     say: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<String> {
-    let tools = Tools::at(&Environments::new(data_dir))?;
+    let tools = Tools::at(&Environments::new(data_dir));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         [] | ["--help" | "-h" | "help"] => Ok("Cairn's stand-in for conda\n".to_owned()),
         ["--version"] => Ok("conda 24.1.0\n".to_owned()),
         ["env", "list", "--json"] => {
-            Ok(format!("{}\n", serde_json::json!({ "envs": tools.names()? })))
+            Ok(format!("{}\n", serde_json::json!({ "envs": tools.names() })))
         }
         ["env", "create", "-n" | "--name", name, "--file" | "-f", file] => {
             tools.create(name, Some(Path::new(file)), say)?;
@@ -90,7 +90,7 @@ pub fn conda(
 
 /// Answers a call of the stand-in for pyenv, as [`conda`] does.
 pub fn pyenv(data_dir: &Path, arguments: &[String]) -> Result<String> {
-    let tools = Tools::at(&Environments::new(data_dir))?;
+    let tools = Tools::at(&Environments::new(data_dir));
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
         ["--version"] => Ok("pyenv 2.4.0\n".to_owned()),
@@ -135,9 +135,9 @@ struct Tools {
 }
 
 impl Tools {
-    fn at(environments: &Environments) -> Result<Self> {
+    fn at(environments: &Environments) -> Self {
         let data_dir = environments.root().parent().unwrap_or(Path::new("/"));
-        Ok(Self { folder: data_dir.join("tools/mlflow"), environments: environments.clone() })
+        Self { folder: data_dir.join("tools/mlflow"), environments: environments.clone() }
     }
 
     /// Writes the small scripts, if they are not as they should be.
@@ -187,15 +187,15 @@ impl Tools {
     }
 
     /// The environments that were made by name and still exist.
-    fn names(&self) -> Result<Vec<String>> {
+    fn names(&self) -> Vec<String> {
         let folder = self.folder.join("envs");
-        let Ok(entries) = fs::read_dir(&folder) else { return Ok(Vec::new()) };
-        Ok(entries
+        let Ok(entries) = fs::read_dir(&folder) else { return Vec::new() };
+        entries
             .flatten()
             // A link to an environment that was pruned is made again.
             .filter(|entry| entry.path().join("bin/python").exists())
             .map(|entry| entry.path().display().to_string())
-            .collect())
+            .collect()
     }
 
     fn link(&self, name: &str) -> Result<PathBuf> {

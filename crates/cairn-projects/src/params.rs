@@ -42,7 +42,7 @@ pub(crate) fn resolve(
                 match check(&declared.kind, value, &request.caller_folder, project_folder) {
                     Ok(Checked::AsItIs) => {}
                     Ok(Checked::Local(path)) => {
-                        param.used = Some(path.to_string_lossy().into_owned())
+                        param.used = Some(path.to_string_lossy().into_owned());
                     }
                     Ok(Checked::Remote) => {
                         let name = remote_name(value);

@@ -120,7 +120,6 @@ impl RunPlan {
 /// A plan with what it was made of, for those who go on from it.
 pub(crate) struct Planned {
     pub plan: RunPlan,
-    pub project: Project,
     /// `None` when there is no such entry point.
     pub entry_point: Option<EntryPoint>,
     /// `None` when the environment's files are wrong.
@@ -256,7 +255,7 @@ pub(crate) fn make(
         problems,
         warnings,
     };
-    Ok(Planned { plan, project, entry_point, environment })
+    Ok(Planned { plan, entry_point, environment })
 }
 
 /// How MLflow runs a command: by bash, in the project's folder.

@@ -399,18 +399,17 @@ impl Preparation<'_> {
         else {
             return Ok(None);
         };
-        let environment = match self.environments.find(spec) {
-            Some(environment) => environment,
-            None => {
-                let _ = self.launch.note("Building the environment");
-                self.tell("=== Building the environment ===");
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .map_err(ProjectError::io("starting", "the program's threads"))?;
-                let progress = |text: &str| self.tell(text);
-                runtime.block_on(self.environments.ensure(spec, &progress, &self.cancel))?
-            }
+        let environment = if let Some(environment) = self.environments.find(spec) {
+            environment
+        } else {
+            let _ = self.launch.note("Building the environment");
+            self.tell("=== Building the environment ===");
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(ProjectError::io("starting", "the program's threads"))?;
+            let progress = |text: &str| self.tell(text);
+            runtime.block_on(self.environments.ensure(spec, &progress, &self.cancel))?
         };
         self.environments.note_use(
             &environment,

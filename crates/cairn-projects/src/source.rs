@@ -228,8 +228,9 @@ fn missing_subfolder(subfolder: &str, folder: &Path) -> ProjectError {
     )
 }
 
+/// MLflow's rule, which knows lower case only.
 fn has_zip_ending(address: &str) -> bool {
-    address.len() > 4 && address.ends_with(".zip")
+    address.strip_suffix(".zip").is_some_and(|stem| !stem.is_empty())
 }
 
 fn zip(

@@ -147,7 +147,7 @@ fn planning_starts_nothing_and_changes_nothing() {
     assert!(plan.can_run(), "{:?}", plan.problems);
     assert!(!plan.environment.is_built);
     assert_eq!(plan.environment.files, ["python_env.yaml"]);
-    assert!(before == crate::state(folder.path()));
+    assert_eq!(before, crate::state(folder.path()));
 }
 
 #[test]

@@ -170,8 +170,10 @@ fn bombs_are_refused_in_little_memory() {
             assert!(parse(&text).is_err(), "{depth} of {open}");
         }
     }
-    let nested: String =
-        (0..5000).map(|level| format!("{}a:\n", " ".repeat(level % 900))).collect();
+    let mut nested = String::new();
+    for level in 0..5000 {
+        writeln!(nested, "{}a:", " ".repeat(level % 900)).expect("a text grows");
+    }
     assert!(parse(&nested).is_err());
     for large in [
         format!("{}: 1\n", "k".repeat(1 << 20)),
@@ -189,7 +191,10 @@ fn bombs_are_refused_in_little_memory() {
     let project = parse(format!("{key}: {}\nname: a\n", "v".repeat(900_000)))
         .expect("a long value is no mistake");
     assert!(project.warnings[0].message.len() < 1000);
-    let many: String = (0..4000).map(|n| format!("  e{n}: {{command: 'echo {n}'}}\n")).collect();
+    let mut many = String::new();
+    for n in 0..4000 {
+        writeln!(many, "  e{n}: {{command: 'echo {n}'}}").expect("a text grows");
+    }
     assert_eq!(
         parse(format!("entry_points:\n{many}")).expect("they are right").entry_points.len(),
         4000
