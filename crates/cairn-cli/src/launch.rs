@@ -19,6 +19,11 @@ pub enum LaunchCommand {
         /// The launch's folder
         folder: PathBuf,
     },
+    /// Submit the launches of a sweep or pipeline, and wait for them
+    Coordinate {
+        /// The launch's folder
+        folder: PathBuf,
+    },
     /// Answer a call of the stand-in for conda
     Conda {
         /// The folder for data
@@ -56,6 +61,13 @@ pub fn run(command: LaunchCommand) -> ExitCode {
         }
         LaunchCommand::Finish { folder } => {
             answered(cairn_projects::finish(&folder).map(|()| String::new()))
+        }
+        LaunchCommand::Coordinate { folder } => {
+            match cairn_projects::coordinate(&folder, &mut std::io::stdout()) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(error) => failed(&error),
+            }
         }
         LaunchCommand::Conda { data_dir, arguments } => {
             answered(cairn_projects::conda(&data_dir, &arguments, &|text| eprintln!("{text}")))

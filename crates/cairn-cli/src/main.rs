@@ -12,6 +12,7 @@ mod import;
 mod interface;
 mod launch;
 mod queue;
+mod rerun;
 mod run;
 mod search;
 mod serve;
@@ -45,6 +46,16 @@ enum Command {
     /// Takes the options of `mlflow run`. Ends with the exit code of the project's command, 1 when the
     /// project or a value is wrong, 2 for wrong options, 130 when it was stopped by Ctrl-C.
     Run(Box<run::RunArgs>),
+
+    /// Run a past run again, and compare the two
+    ///
+    /// Says first what is put back as it was and what is not known. Ends as the run ends; with --check, with 0 only when
+    /// the run was reproduced, exactly or within tolerance.
+    Rerun(Box<rerun::RerunArgs>),
+    /// Run a project for many values: a grid, random draws, or draws where earlier ones were good
+    Sweep(Box<rerun::SweepArgs>),
+    /// Run the steps that a project declares in its section pipeline:
+    Pipeline(Box<rerun::PipelineArgs>),
 
     /// What supervisors call
     #[command(subcommand, hide = true)]
@@ -138,6 +149,9 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(args) => done(serve::run(args)),
         Command::Run(args) => run::run(*args),
+        Command::Rerun(args) => rerun::rerun(*args),
+        Command::Sweep(args) => rerun::sweep(*args),
+        Command::Pipeline(args) => rerun::pipeline(*args),
         Command::Launch(command) => Ok(launch::run(command)),
         Command::Token => done(serve::print_token()),
         Command::Queue(args) => queue::run(args),

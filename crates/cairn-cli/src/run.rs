@@ -150,7 +150,7 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Where the run is recorded: `--store`, else what MLflow's variable names, else the usual store.
-fn target(store: Option<PathBuf>) -> anyhow::Result<LaunchTarget> {
+pub(crate) fn target(store: Option<PathBuf>) -> anyhow::Result<LaunchTarget> {
     let named = std::env::var("MLFLOW_TRACKING_URI").ok().filter(|uri| !uri.is_empty());
     let (None, Some(uri)) = (&store, named) else { return target::of(store) };
     if let Some(path) = uri.strip_prefix("sqlite:///") {
@@ -217,7 +217,7 @@ fn print_plan(plan: &RunPlan) {
     }
 }
 
-fn told(error: ProjectError) -> anyhow::Error {
+pub(crate) fn told(error: ProjectError) -> anyhow::Error {
     match error.hint() {
         Some(hint) => anyhow!("{error}\n{hint}"),
         None => anyhow!(error),
@@ -293,7 +293,7 @@ fn request(args: RunArgs) -> Result<RunRequest, String> {
 
 /// Prints what a launch prints until it is over. The first SIGINT or SIGTERM stops it, the second one leaves it
 /// stopping. A closed terminal (SIGHUP) ends this program and leaves the run alone.
-fn follow(
+pub(crate) fn follow(
     launches: &Launches,
     id: &LaunchId,
     stops: Option<&AtomicUsize>,
@@ -378,7 +378,7 @@ fn report(launch: &Launch, was_stopped: bool) -> ExitCode {
 }
 
 /// Counts SIGINT and SIGTERM from now on, in place of ending.
-fn catch_signals() -> anyhow::Result<Arc<AtomicUsize>> {
+pub(crate) fn catch_signals() -> anyhow::Result<Arc<AtomicUsize>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -197,7 +197,7 @@ fn experiments(store: &Store, named: &[String]) -> anyhow::Result<Vec<Experiment
             if named.is_empty() {
                 let all = SearchExperiments {
                     view: ViewType::ActiveOnly,
-                    max_results: usize::MAX >> 1,
+                    max_results: usize::MAX >> 2,
                     ..SearchExperiments::default()
                 };
                 let page = tx.search_experiments(&all)?;

@@ -41,7 +41,7 @@ pub use mlflow_tools::{conda, pyenv};
 pub use plan::{
     EnvironmentKind, EnvironmentPlan, ParameterOrigin, PlannedParam, RunPlan, plan, plan_fetched,
 };
-pub use prepare::{LOG_ARTIFACT, finish, launch_spec, prepare};
+pub use prepare::{LOG_ARTIFACT, coordinate, finish, launch_spec, prepare};
 pub use problem::{Place, Problem};
 pub use project::{
     DeclaredEnvironment, DockerEnvironment, DockerVariable, EntryPoint, PROJECT_FILE, Parameter,

@@ -82,6 +82,11 @@ fn title(request: &RunRequest) -> String {
 /// ([`Launch::write_failure`]).
 pub fn prepare(launch_folder: &Path, say: &(dyn Fn(&str) + Send + Sync)) -> Result<()> {
     let launch = Launch::open(launch_folder)?;
+    match launch.spec.kind {
+        LaunchKind::Sweep => return crate::sweep::prepare(&launch),
+        LaunchKind::Pipeline => return crate::pipeline::prepare(&launch),
+        LaunchKind::Project | LaunchKind::Rerun => {}
+    }
     let request: RunRequest =
         serde_json::from_value(launch.spec.request.clone()).map_err(|error| {
             RuntimeError::InvalidSpec(format!("the launch asks for no project: {error}"))
@@ -98,7 +103,22 @@ pub fn prepare(launch_folder: &Path, say: &(dyn Fn(&str) + Send + Sync)) -> Resu
     preparation.run()
 }
 
-/// Finishes what is kept of a run, after its child has ended: digests that took too long before, and the log.
+/// Does the work of a launch that submits others. Answers whether it ended well.
+///
+/// Errors: also for a launch of another kind.
+pub fn coordinate(launch_folder: &Path, out: &mut dyn std::io::Write) -> Result<bool> {
+    let launch = Launch::open(launch_folder)?;
+    match launch.spec.kind {
+        LaunchKind::Sweep => crate::sweep::coordinate(&launch, out),
+        LaunchKind::Pipeline => crate::pipeline::coordinate(&launch, out),
+        LaunchKind::Project | LaunchKind::Rerun => {
+            Err(RuntimeError::InvalidSpec("the launch submits no others".to_owned()).into())
+        }
+    }
+}
+
+/// Finishes what is kept of a run, after its child has ended: digests that took too long before, the log, and the
+/// reproduction report of a rerun.
 pub fn finish(launch_folder: &Path) -> Result<()> {
     let launch = Launch::open(launch_folder)?;
     crate::container::clean_up(&launch);
@@ -120,6 +140,7 @@ pub fn finish(launch_folder: &Path) -> Result<()> {
     let mut log = Vec::new();
     launch.log().copy_to(&mut log)?;
     tracking.upload(&run_id, LOG_ARTIFACT, &mut log.as_slice())?;
+    crate::rerun::write_report(&tracking, &run_id, Some(&launch))?;
     // The project's folder of a fetched source stays for as long as the launch does; what was
     // downloaded for parameters does not.
     let _ = fs::remove_dir_all(launch_folder.join("downloads"));

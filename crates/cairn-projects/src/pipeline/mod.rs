@@ -30,9 +30,11 @@ use crate::{
     yaml::{Node, shortened},
 };
 
+mod coordinator;
 mod parse;
 mod reference;
 
+pub use coordinator::{PIPELINE_JSON, coordinate, prepare, read_pipeline, resume, submit};
 pub use reference::{Output, Piece, Reference, Template};
 
 /// The tag of a pipeline's run: its [`PipelineState`] as JSON.

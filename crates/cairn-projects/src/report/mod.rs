@@ -7,8 +7,6 @@
 //! The verdict is about outcomes only (how the runs ended, metrics, artifacts). What went in
 //! (parameters, code, packages, data) explains a difference and is ranked in [`Report::causes`].
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 mod artifacts;
@@ -288,6 +286,27 @@ impl Ids {
     fn mask_rerun(&self, text: &str) -> String {
         mask(text, &self.rerun)
     }
+
+    /// A parameter's value without what every run makes anew.
+    fn param_of_original(&self, text: &str) -> String {
+        mask(lasting(text), &self.original)
+    }
+
+    fn param_of_rerun(&self, text: &str) -> String {
+        mask(lasting(text), &self.rerun)
+    }
+}
+
+/// A path in a folder for temporary files without that folder, which is another one each time.
+fn lasting(value: &str) -> &str {
+    let is_temporary = ["/tmp/", "/var/tmp/", "/var/folders/", "/private/var/folders/"]
+        .iter()
+        .any(|folder| value.starts_with(folder))
+        || (value.starts_with('/') && value.contains("/launches/"));
+    match value.rsplit_once('/') {
+        Some((_, name)) if is_temporary && !name.is_empty() => name,
+        _ => value,
+    }
 }
 
 /// Puts `<run id>` in the place of every id of the family; other text stays as it is.
@@ -328,7 +347,7 @@ fn compare_pair(pair: &pairs::Pair<'_>, ids: &Ids, tolerances: &Tolerances) -> R
     };
     let metrics = metrics::compare(&original.metrics, &rerun.metrics, tolerances);
     let artifacts = artifacts::compare(original, rerun, ids, tolerances);
-    let (params, same_params) = compare_params(&original.params, &rerun.params, ids);
+    let (params, same_params) = compare_params(original, rerun, ids);
     let by_metrics = metrics.iter().map(|metric| metric.outcome.verdict()).max();
     let has_metrics = by_metrics.is_some();
     let by_artifacts = artifacts.iter().map(|artifact| artifact.outcome.verdict(has_metrics)).max();
@@ -354,10 +373,16 @@ fn compare_pair(pair: &pairs::Pair<'_>, ids: &Ids, tolerances: &Tolerances) -> R
 }
 
 fn compare_params(
-    original: &BTreeMap<String, String>,
-    rerun: &BTreeMap<String, String>,
+    original: &RunFacts,
+    rerun: &RunFacts,
     ids: &Ids,
 ) -> (Vec<FactDifference>, usize) {
+    // A file counts by its content, wherever it lies.
+    let is_same_file = |name: &String| {
+        let digest = |run: &RunFacts| run.data.get(name).and_then(|data| data.digest.clone());
+        matches!((digest(original), digest(rerun)), (Some(before), Some(after)) if before == after)
+    };
+    let (original, rerun) = (&original.params, &rerun.params);
     let mut differences = Vec::new();
     let mut same = 0;
     let mut names: Vec<&String> = original.keys().chain(rerun.keys()).collect();
@@ -365,9 +390,11 @@ fn compare_params(
     names.dedup();
     for name in names {
         let (before, after) = (original.get(name), rerun.get(name));
-        let masked =
-            (before.map(|text| ids.mask_original(text)), after.map(|text| ids.mask_rerun(text)));
-        if masked.0 == masked.1 {
+        let masked = (
+            before.map(|text| ids.param_of_original(text)),
+            after.map(|text| ids.param_of_rerun(text)),
+        );
+        if masked.0 == masked.1 || is_same_file(name) {
             same += 1;
         } else {
             differences.push(FactDifference {

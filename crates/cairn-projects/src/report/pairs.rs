@@ -14,7 +14,7 @@ pub(super) struct Pair<'a> {
 /// The two runs, then their children, parents before children.
 ///
 /// Children have no name that both sides share, so they are paired by what they did: the same entry
-/// point with the same parameters first, then the same entry point, in order of start. Ids of
+/// point with the same parameters first, then the same entry point, then any, in order of start. Ids of
 /// siblings in parameters (`data=…/<run id>/artifacts/x`) do not count as a difference.
 pub(super) fn pair<'a>(original: &'a RunFacts, rerun: &'a RunFacts, ids: &Ids) -> Vec<Pair<'a>> {
     let mut pairs = Vec::new();
@@ -35,18 +35,22 @@ fn walk<'a>(
     let params = |run: &RunFacts, mask: &dyn Fn(&str) -> String| -> BTreeMap<String, String> {
         run.params.iter().map(|(name, value)| (name.clone(), mask(value))).collect()
     };
-    let original_params: Vec<_> =
-        original.children.iter().map(|run| params(run, &|text| ids.mask_original(text))).collect();
+    let original_params: Vec<_> = original
+        .children
+        .iter()
+        .map(|run| params(run, &|text| ids.param_of_original(text)))
+        .collect();
     let rerun_params: Vec<_> =
-        rerun.children.iter().map(|run| params(run, &|text| ids.mask_rerun(text))).collect();
-    for by_params in [true, false] {
+        rerun.children.iter().map(|run| params(run, &|text| ids.param_of_rerun(text))).collect();
+    // At last whoever is left, in order: a folder may have another name in a restored copy.
+    for (by_what, by_params) in [(true, true), (true, false), (false, false)] {
         for (at, child) in original.children.iter().enumerate() {
             if mates[at].is_some() {
                 continue;
             }
             let mate = rerun.children.iter().enumerate().position(|(other, candidate)| {
                 !taken[other]
-                    && candidate.what() == child.what()
+                    && (!by_what || candidate.what() == child.what())
                     && (!by_params || rerun_params[other] == original_params[at])
             });
             if let Some(mate) = mate {

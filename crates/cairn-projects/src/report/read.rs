@@ -82,10 +82,7 @@ fn one(tracking: &Tracking, record: RunRecord, budget: &mut usize) -> Result<Run
             start_ms: record.info.start_ms.unwrap_or_default(),
             end_ms: record.info.end_ms,
         },
-        entry_point: tag("mlflow.project.entryPoint").or_else(|| {
-            let source = tag("mlflow.source.name")?;
-            Some(source.rsplit(['/', '\\']).next().unwrap_or(&source).to_owned())
-        }),
+        entry_point: what(&record.tags),
         lock: text(tracking, &run_id, LOCK_ARTIFACT),
         python: capture.as_ref().and_then(|capture| capture.environment.python.clone()),
         platform: capture.as_ref().map(platform).unwrap_or_default(),
@@ -105,6 +102,24 @@ fn one(tracking: &Tracking, record: RunRecord, budget: &mut usize) -> Result<Run
 /// The record of how a run was started; `None` when Cairn did not start it, or cannot read it.
 pub(crate) fn capture(tracking: &Tracking, run_id: &str) -> Option<Capture> {
     serde_json::from_str(&text(tracking, run_id, CAPTURE_ARTIFACT)?).ok()
+}
+
+/// What a run did, in a word or two: the step of a pipeline, the trial of a sweep, the entry point, or for
+/// `main` and for scripts the last part of where it came from.
+fn what(tags: &BTreeMap<String, String>) -> Option<String> {
+    let tag = |name: &str| tags.get(name).map(String::as_str);
+    if let Some(step) = tag(crate::pipeline::STEP_TAG) {
+        return Some(step.to_owned());
+    }
+    if let Some(number) = tag(crate::sweep::TRIAL_TAG) {
+        return Some(format!("trial {number}"));
+    }
+    let source = tag("mlflow.source.name")
+        .and_then(|source| source.trim_end_matches('/').rsplit(['/', '\\', '#']).next());
+    match tag("mlflow.project.entryPoint") {
+        Some("main") | None => source.or(tag("mlflow.project.entryPoint")).map(str::to_owned),
+        Some(entry_point) => Some(entry_point.to_owned()),
+    }
 }
 
 fn platform(capture: &Capture) -> BTreeMap<String, String> {

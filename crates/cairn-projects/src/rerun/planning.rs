@@ -6,12 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cairn_runtime::tracking::{RunRecord, Tracking};
+use cairn_runtime::{
+    CancellationToken,
+    tracking::{RunRecord, Tracking},
+};
 
 use super::{Exactness, Offer, RerunPlan, Restored, Unknown};
 use crate::{
-    capture::{Capture, InputCapture, LOCK_ARTIFACT, digest},
+    capture::{Capture, InputCapture, LOCK_ARTIFACT, digest, is_secret},
     error::Result,
+    git::Git,
+    project::{DeclaredEnvironment, Project},
     report::{RERUN_OF_TAG, RunLabel, read},
     request::{EnvManager, Restore, RunRequest},
     template::quote,
@@ -149,7 +154,13 @@ fn unknown(what: &str, why: impl Into<String>) -> Unknown {
 
 /// A run that Cairn started.
 fn captured(record: &RunRecord, capture: &Capture, lock: Option<&str>) -> RerunPlan {
-    let mut request = RunRequest::new(capture.uri.clone(), "/");
+    // The address as it was given may be relative to a folder that nobody noted; the tag's is not.
+    let source_name = record.tags.get("mlflow.source.name");
+    let uri = source_name.unwrap_or(&capture.uri);
+    let mut request = RunRequest::new(uri.clone(), "/");
+    if let Some(name) = source_name {
+        request.tags.insert("mlflow.source.name".to_owned(), name.clone());
+    }
     request.entry_point.clone_from(&capture.entry_point);
     // Every value as it was: defaults may be others in the code of today.
     request.params.clone_from(&capture.given);
@@ -231,7 +242,17 @@ fn captured(record: &RunRecord, capture: &Capture, lock: Option<&str>) -> RerunP
     if !request.params.is_empty() {
         restores.push(restored("Parameters", named(&request.params)));
     }
+    let own_folder = capture.source.as_ref().and_then(|_| local_folder(uri));
     for input in &capture.inputs {
+        if own_folder.as_ref().is_some_and(|own| input.path.starts_with(own)) && is_code(input) {
+            restores
+                .push(restored("Data", format!("{} comes with the code", input.path.display())));
+            continue;
+        }
+        // The copy of the code does not have it: it is read where it lies.
+        if let Some((_, value)) = request.params.iter_mut().find(|(name, _)| *name == input.param) {
+            *value = input.path.display().to_string();
+        }
         match data_state(input) {
             DataState::Same => {
                 restores.push(restored("Data", format!("{} is as it was", input.path.display())))
@@ -272,6 +293,19 @@ fn captured(record: &RunRecord, capture: &Capture, lock: Option<&str>) -> RerunP
         unknown: unknowns,
         offers: Vec::new(),
     }
+}
+
+/// Whether a data file in the project's folder was captured with the code: git does not ignore it, and it is no
+/// secret and not large.
+fn is_code(input: &InputCapture) -> bool {
+    const MAX_BYTES: u64 = 10 << 20;
+    let Some(folder) = input.path.parent() else { return false };
+    let path = input.path.display().to_string();
+    let is_ignored = || {
+        let arguments = ["check-ignore", "--quiet", "--", path.as_str()];
+        Git::at(folder).run("Asking git", &arguments, &CancellationToken::new()).is_ok()
+    };
+    input.size_bytes <= MAX_BYTES && !is_secret(&path) && folder.is_dir() && !is_ignored()
 }
 
 enum DataState {
@@ -382,7 +416,7 @@ fn declared(folder: &Path, source: &str, entry_point: &str) -> Option<Vec<String
         Some((_, below)) => folder.join(below),
         None => folder.to_owned(),
     };
-    let project = crate::project::Project::parse(&folder).ok()?;
+    let project = Project::parse(&folder).ok()?;
     let entry = project.entry_points.into_iter().find(|entry| entry.name == entry_point)?;
     Some(entry.parameters.into_iter().map(|parameter| parameter.name).collect())
 }
@@ -418,6 +452,7 @@ fn script(record: &RunRecord) -> RerunPlan {
     }
     let mut request = RunRequest::new(folder.display().to_string(), folder);
     request.entry_point = name.to_owned();
+    request.env_manager = manager_of(folder);
     let mut unknowns = vec![
         unknown("Command line", "A script does not record its arguments."),
         unknown("Environment", "A script does not record its interpreter and packages."),
@@ -491,6 +526,7 @@ fn notebook(record: &RunRecord) -> RerunPlan {
     {
         let mut request = RunRequest::new(folder.display().to_string(), folder);
         request.entry_point = name.to_owned();
+        request.env_manager = manager_of(folder);
         offers.push(Offer {
             title: format!("Run {name} from start to end as it is now"),
             request: Some(request),
@@ -503,6 +539,12 @@ fn notebook(record: &RunRecord) -> RerunPlan {
         "This run came from a notebook: which cells ran, and in which order, is not recorded.",
         offers,
     )
+}
+
+/// A folder that says nothing about its environment was used with the programs on PATH.
+fn manager_of(folder: &Path) -> Option<EnvManager> {
+    let project = Project::parse(folder).ok()?;
+    matches!(project.environment, DeclaredEnvironment::None).then_some(EnvManager::Local)
 }
 
 /// The folder of a local source, without what follows `#`; `None` for a remote.

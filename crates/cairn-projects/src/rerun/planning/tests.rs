@@ -82,8 +82,11 @@ fn what(parts: &[Unknown]) -> Vec<&str> {
 fn a_run_of_cairn_is_repeated_exactly() {
     let folder = tempfile::tempdir().unwrap();
     let mut capture = capture(folder.path());
-    let data = folder.path().join("t.csv");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let data = elsewhere.path().join("t.csv");
     fs::write(&data, "a,b\n").unwrap();
+    let own = folder.path().join("own.csv");
+    fs::write(&own, "a,b\n").unwrap();
     let input = |sha256: &str, path: PathBuf| InputCapture {
         param: "data".to_owned(),
         path,
@@ -92,7 +95,7 @@ fn a_run_of_cairn_is_repeated_exactly() {
         modified_ms: 0,
         sha256: Some(sha256.to_owned()),
     };
-    capture.inputs.push(input(&digest(&data).unwrap(), data));
+    capture.inputs = vec![input(&digest(&data).unwrap(), data.clone()), input("00", own)];
     let record = record(&[("mlflow.source.type", "PROJECT")], &[("model", "logged by the code")]);
     let plan = plan_of(&record, Some(&capture), Some("numpy==2.1\nrich==13\n"));
     assert_eq!(plan.exactness, Exactness::Exact);
@@ -101,7 +104,8 @@ fn a_run_of_cairn_is_repeated_exactly() {
     assert_eq!(details[0], "commit 3f2a1b4 with 2 changed files, as it was captured");
     assert_eq!(details[1], "2 packages from the lock, Python 3.11.7");
     assert_eq!(details[2], "seed=1, alpha=0.5");
-    assert!(details[3].ends_with("is as it was"));
+    assert!(details[3].ends_with("t.csv is as it was"), "{details:?}");
+    assert!(details[4].ends_with("own.csv comes with the code"), "{details:?}");
     let request = plan.with_params(&[("alpha".to_owned(), "0.7".to_owned())]).unwrap();
     assert_eq!(request.param("alpha"), Some("0.7"));
     assert_eq!(request.param("model"), None);
@@ -111,7 +115,7 @@ fn a_run_of_cairn_is_repeated_exactly() {
     assert_eq!(request.run_name.as_deref(), Some("bold-crow-1 again"));
     assert_eq!(request.restore.as_ref().map(|it| (it.code, it.environment)), Some((true, true)));
 
-    capture.inputs = vec![input("00", folder.path().join("t.csv")), input("00", "/gone".into())];
+    capture.inputs = vec![input("00", data), input("00", "/gone".into())];
     let plan = plan_of(&record, Some(&capture), None);
     assert_eq!(plan.exactness, Exactness::FromTags);
     assert_eq!(what(&plan.unknown), ["Environment", "Data", "Data"]);
