@@ -9,7 +9,6 @@ use std::{
 };
 
 use anyhow::{anyhow, bail};
-use cairn_core::run::RunStatus;
 use cairn_projects::{
     EnvManager, RunRequest,
     launching::LaunchTarget,
@@ -18,7 +17,7 @@ use cairn_projects::{
     rerun::{self, RerunPlan},
     sweep::{self, Direction, Goal, Method, Prune, SweepParam, SweepRequest},
 };
-use cairn_runtime::launch::{LaunchId, LaunchState, Placement};
+use cairn_runtime::launch::{LaunchId, Placement};
 use clap::Args;
 
 use crate::run::{self, told};
@@ -220,7 +219,7 @@ pub fn rerun(args: RerunArgs) -> anyhow::Result<ExitCode> {
     rerun::set_tolerances(&mut request, &tolerances);
     let stops = run::catch_signals()?;
     let id = rerun::start(&target, &request, Placement::Now).map_err(told)?;
-    let is_good = follow(&target, &id, &stops)?;
+    let code = run::follow(&target.launches, &id, Some(&stops))?;
     let launch = target.launches.get(&id)?;
     let Some(run_id) = launch.run_id else { bail!("no run was made; the lines above say why") };
     let report = rerun::read_report(&tracking, &run_id);
@@ -228,9 +227,11 @@ pub fn rerun(args: RerunArgs) -> anyhow::Result<ExitCode> {
         Some(report) => tell_report(report)?,
         None => writeln!(io::stderr(), "There is no reproduction report; the log says why.")?,
     }
-    let is_success =
-        if args.check { report.is_some_and(|report| report.verdict.is_success()) } else { is_good };
-    Ok(code(is_success))
+    Ok(match report {
+        _ if !args.check => code,
+        Some(report) if report.verdict.is_success() => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
 }
 
 fn tell_plan(plan: &RerunPlan) -> io::Result<()> {
@@ -360,20 +361,9 @@ fn request(
 
 /// Follows a launch to its end, and names its run.
 fn finish(target: &LaunchTarget, id: &LaunchId, stops: &AtomicUsize) -> anyhow::Result<ExitCode> {
-    let is_good = follow(target, id, stops)?;
+    let code = run::follow(&target.launches, id, Some(stops))?;
     if let Some(run_id) = target.launches.get(id)?.run_id {
         writeln!(io::stdout(), "Run {run_id}")?;
     }
-    Ok(code(is_good))
-}
-
-/// Prints what a launch prints until it is over; whether it ended well. Ctrl-C stops it.
-fn follow(target: &LaunchTarget, id: &LaunchId, stops: &AtomicUsize) -> anyhow::Result<bool> {
-    run::follow(&target.launches, id, Some(stops))?;
-    let launch = target.launches.get(id)?;
-    Ok(matches!(launch.state, LaunchState::Ended { status: RunStatus::Finished, .. }))
-}
-
-fn code(is_success: bool) -> ExitCode {
-    if is_success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Ok(code)
 }

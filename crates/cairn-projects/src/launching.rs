@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use crate::{
     error::{ProjectError, Result},
+    git::without_credentials,
     request::RunRequest,
+    source::ProjectSource,
 };
 
 /// Where launches are kept, and which tracking server they log to.
@@ -114,17 +116,26 @@ pub(crate) fn parent_run(
         (None, Some(name)) => tracking.experiment_id(name)?,
         (None, None) => tracking.experiment_id("Default")?,
     };
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
+    let user = crate::prepare::user();
+    let source =
+        ProjectSource::parse(&request.uri, request.version.as_deref(), &request.caller_folder)
+            .ok()
+            .and_then(|source| Some(source.in_place()?.display().to_string()))
+            .unwrap_or_else(|| without_credentials(&request.uri));
     let mut tags: Vec<(String, String)> = request.tags.clone().into_iter().collect();
     let mut tag = |name: &str, value: String| tags.push((name.to_owned(), value));
     tag("cairn.launch.id", launch.spec.launch_id.to_string());
     tag("mlflow.source.type", "PROJECT".to_owned());
-    tag("mlflow.source.name", request.uri.clone());
-    if let Some(user) = &user {
-        tag("mlflow.user", user.clone());
-    }
+    tag("mlflow.source.name", source);
+    tag("mlflow.user", user.clone());
     if let Some(parent) = &request.parent_run_id {
         tag("mlflow.parentRunId", parent.clone());
     }
-    Ok(NewRun { experiment_id, name: request.run_name.clone(), user, start_ms: None, tags })
+    Ok(NewRun {
+        experiment_id,
+        name: request.run_name.clone(),
+        user: Some(user),
+        start_ms: None,
+        tags,
+    })
 }

@@ -56,7 +56,7 @@ pub fn launch_spec(request: &RunRequest, target: &LaunchTarget) -> Result<Launch
 }
 
 /// One line for people: the project and its entry point.
-fn title(request: &RunRequest) -> String {
+pub(crate) fn title(request: &RunRequest) -> String {
     let address = request.uri.trim_matches(['\'', '"']).trim_end_matches('/');
     let last = address.rsplit(['/', ':']).next().unwrap_or(address);
     let name = match last {
@@ -723,7 +723,7 @@ fn kind_name(kind: EnvironmentKind) -> &'static str {
 }
 
 /// The name of this user as Python's `getpass.getuser` finds it.
-fn user() -> String {
+pub(crate) fn user() -> String {
     let named = ["LOGNAME", "USER", "LNAME", "USERNAME"]
         .into_iter()
         .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));

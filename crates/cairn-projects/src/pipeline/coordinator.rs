@@ -39,8 +39,8 @@ const STEPS_FILE: &str = "steps.json";
 
 /// Submits a pipeline. It is started at once: a pipeline only waits, and its steps queue.
 pub fn submit(target: &LaunchTarget, request: &PipelineRequest) -> Result<LaunchId> {
-    let name = request.run.run_name.clone().unwrap_or_else(|| "pipeline".to_owned());
-    let spec = target.spec(name, LaunchKind::Pipeline, None, request)?;
+    let title = format!("{}: pipeline", crate::prepare::title(&request.run));
+    let spec = target.spec(title, LaunchKind::Pipeline, None, request)?;
     target.submit(spec, Placement::Now)
 }
 

@@ -16,9 +16,11 @@ use crate::{
     capture::{Capture, InputCapture, LOCK_ARTIFACT, digest, is_secret},
     error::Result,
     git::Git,
+    pipeline::STATE_TAG,
     project::{DeclaredEnvironment, Project},
     report::{RERUN_OF_TAG, RunLabel, read},
     request::{EnvManager, Restore, RunRequest},
+    sweep::PROGRESS_TAG,
     template::quote,
 };
 
@@ -26,6 +28,8 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     Cairn,
+    Sweep,
+    Pipeline,
     Project,
     Script,
     Notebook,
@@ -50,6 +54,16 @@ fn plan_of(record: &RunRecord, capture: Option<&Capture>, lock: Option<&str>) ->
             Some(capture) => captured(record, capture, lock),
             None => from_tags(record),
         },
+        Origin::Sweep => nothing(
+            record,
+            "This run is a sweep: each of its trials can be run again, the sweep itself is gone on with.",
+            vec![advice(&format!("cairn sweep --resume {}", record.info.run_id))],
+        ),
+        Origin::Pipeline => nothing(
+            record,
+            "This run is a pipeline: each of its steps can be run again, the pipeline itself is gone on with.",
+            vec![advice(&format!("cairn pipeline --resume {}", record.info.run_id))],
+        ),
         Origin::Project => from_tags(record),
         Origin::Script => script(record),
         Origin::Notebook => notebook(record),
@@ -88,7 +102,11 @@ fn again(name: &str) -> String {
 fn origin(record: &RunRecord, has_capture: bool) -> Origin {
     let tag = |name: &str| record.tags.get(name).map(String::as_str).unwrap_or_default();
     let source = tag("mlflow.source.name");
-    if has_capture {
+    if record.tags.contains_key(STATE_TAG) {
+        Origin::Pipeline
+    } else if record.tags.contains_key(PROGRESS_TAG) {
+        Origin::Sweep
+    } else if has_capture {
         Origin::Cairn
     } else if tag("mlflow.source.type") == "PROJECT"
         || record.tags.contains_key("mlflow.project.entryPoint")

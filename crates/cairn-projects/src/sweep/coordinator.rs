@@ -36,8 +36,7 @@ const MAX_FIRST_FAILURES: usize = 3;
 pub fn submit(target: &LaunchTarget, request: &SweepRequest) -> Result<LaunchId> {
     check(request)?;
     let count = request.trial_count().unwrap_or_default();
-    let name = request.run.run_name.clone().unwrap_or_else(|| request.run.entry_point.clone());
-    let title = format!("{name}: {count} trials");
+    let title = format!("{}: {count} trials", crate::prepare::title(&request.run));
     let spec = target.spec(title, LaunchKind::Sweep, None, request)?;
     target.submit(spec, Placement::Now)
 }
@@ -108,7 +107,9 @@ pub fn prepare(launch: &Launch) -> Result<()> {
                         .map(|param| (param.name.clone(), param.values.to_string())),
                 )
                 .collect();
-            tracking.log_batch(&run_id, &params, &[], &[])?;
+            let total = request.trial_count().unwrap_or_default();
+            let tag = (PROGRESS_TAG.to_owned(), format!("0 of {total} done"));
+            tracking.log_batch(&run_id, &params, &[tag], &[])?;
             run_id
         }
     };
