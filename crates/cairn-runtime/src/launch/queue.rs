@@ -161,7 +161,10 @@ impl Launches {
                 Ok(None)
             })?;
             let Some((id, lock)) = next else { return Ok(()) };
-            self.spawn_supervisor(&id, lock)?;
+            // Closed with its cause; whose turn is next must not suffer from it.
+            if let Err(error) = self.supervise(&id, lock) {
+                tracing::warn!(launch = %id, %error, "a launch could not be started");
+            }
         }
     }
 
@@ -194,7 +197,20 @@ impl Launches {
             }
             Ok(())
         })?;
-        self.spawn_supervisor(id, lock)
+        self.supervise(id, lock)
+    }
+
+    /// Starts the supervisor of a launch; one that cannot be started is over.
+    fn supervise(&self, id: &LaunchId, lock: File) -> Result<()> {
+        let started = lock
+            .try_clone()
+            .map_err(RuntimeError::io("locking", self.folder(id)))
+            .and_then(|given| self.spawn_supervisor(id, given));
+        if let Err(error) = &started {
+            let cause = Cause::CannotStart { message: error.to_string() };
+            self.close(&Launch::open(&self.folder(id))?, &cause)?;
+        }
+        started
     }
 
     /// Closes a launch that never began.

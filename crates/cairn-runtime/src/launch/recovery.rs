@@ -71,6 +71,7 @@ impl Launches {
             is_reported,
         };
         Ledger::append(&launch.folder, &closed)?;
+        let _ = fs::remove_file(launch.folder.join("environment"));
         if is_reported {
             self.mark_inactive(&launch.spec.launch_id);
         }

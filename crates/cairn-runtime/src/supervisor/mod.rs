@@ -147,7 +147,7 @@ struct Supervisor<'a> {
 impl Supervisor<'_> {
     /// From getting ready to the end of `finish`.
     fn run(&mut self) -> Result<Cause> {
-        self.watch.wait_until_served();
+        self.watch.wait_until_served(|| self.signals.is_stop_asked());
         let cause = match self.prepare()? {
             Ok(child) => self.run_child(&child)?,
             Err(cause) => cause,

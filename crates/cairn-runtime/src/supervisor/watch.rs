@@ -14,6 +14,9 @@ use crate::tracking::Metric;
 /// How often it is looked whether the address is served.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// How often it is looked whether someone who waits was stopped.
+const LOOK_FOR_STOP: Duration = Duration::from_millis(100);
+
 /// How long the start of a launch waits for the address.
 const SERVED_LIMIT: Duration = Duration::from_secs(20);
 
@@ -66,14 +69,17 @@ impl Watch {
         Self { shared, thread }
     }
 
-    /// Waits until the address is served, or it seems that it will not be.
-    pub(super) fn wait_until_served(&self) {
-        if self.thread.is_some() {
-            let state = self.shared.state();
-            let _ = self
-                .shared
-                .changed
-                .wait_timeout_while(state, SERVED_LIMIT, |state| !state.is_served);
+    /// Waits until the address is served, or it seems that it will not be, or nobody wants it.
+    pub(super) fn wait_until_served(&self, is_stopped: impl Fn() -> bool) {
+        let begin = Instant::now();
+        let mut state = self.shared.state();
+        while self.thread.is_some()
+            && !state.is_served
+            && !is_stopped()
+            && begin.elapsed() < SERVED_LIMIT
+        {
+            let waited = self.shared.changed.wait_timeout(state, LOOK_FOR_STOP);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
