@@ -88,7 +88,9 @@ def test_nothing_is_lost_while_the_server_is_killed(home, more, monkeypatch):
         assert done.info.status == "FINISHED"
         history = client.get_metric_history(run_id, "loss")
         assert sorted({point.step for point in history}) == list(range(STEPS))
-        assert done.data.tags["cairn.launch.cause"] == "Finished"
+        # The client ended the run itself; why the launch ended is told a moment later.
+        cause = wait_for("the cause", 10, lambda: client.get_run(run_id).data.tags.get("cairn.launch.cause"))
+        assert cause == "Finished"
         log = cairn("queue", "log", run_id)
         assert [line for line in log.splitlines() if line.startswith("step ")] == [f"step {step}" for step in range(STEPS)]
     finally:

@@ -54,6 +54,16 @@ pub fn token(options: &AppOptions) -> io::Result<String> {
     read(&path)?.ok_or_else(|| io::Error::other("the token was changed while it was made"))
 }
 
+/// The file with the token, for what Cairn starts: it sends the token whether or not one is asked for
+/// at the moment, so that turning the switch on later breaks nothing that is at work. `None` when
+/// there is no token and none can be made.
+pub fn token_of_launches(options: &AppOptions) -> Option<PathBuf> {
+    token(options)
+        .inspect_err(|error| tracing::warn!(%error, "what is started gets no token"))
+        .ok()
+        .map(|_| token_file(options))
+}
+
 /// Who may use the port, by the settings of this person.
 ///
 /// `is_required` asks for the token whatever the settings say.

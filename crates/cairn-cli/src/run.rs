@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use cairn_app::AppOptions;
-use cairn_app::token::{ClientAccess, client_access, token_file};
+use cairn_app::token::token_of_launches;
 use cairn_projects::{
     DockerArgument, EnvManager, ProjectError, ProjectSource, RunPlan, RunRequest, launch_spec,
     launching::LaunchTarget, plan_fetched,
@@ -165,13 +165,13 @@ pub(crate) fn target(store: Option<PathBuf>) -> anyhow::Result<LaunchTarget> {
     let options = AppOptions::for_this_user(None).map_err(|text| anyhow!(text))?;
     // One of Cairn's own is served on when it ends before the run does.
     let note = serving::port_of(&uri).and_then(|port| serving::at_port(&options.data_dir, port));
-    let wants_token =
-        note.is_some() && !matches!(client_access(&options, false), ClientAccess::Everyone);
+    // The token is for Cairn's own servers alone.
+    let token_file = note.as_ref().and_then(|_| token_of_launches(&options));
     Ok(LaunchTarget {
         launches: Launches::new(&options.data_dir),
         tracking_uri: uri.trim_end_matches('/').to_owned(),
         store: note.map(|note| note.store),
-        token_file: wants_token.then(|| token_file(&options)),
+        token_file,
         parent_launch: None,
     })
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use cairn_app::{
     AppOptions,
     app::{preferred_port, usual_store},
-    token::{ClientAccess, client_access, token_file},
+    token::token_of_launches,
 };
 use cairn_projects::launching::LaunchTarget;
 use cairn_runtime::{launch::Launches, serving};
@@ -28,12 +28,11 @@ pub fn of(store: Option<PathBuf>) -> anyhow::Result<LaunchTarget> {
         None => free_port(preferred_port(&options))?,
     };
     serving::ensure(data_dir, &path, port)?;
-    let wants_token = !matches!(client_access(&options, false), ClientAccess::Everyone);
     Ok(LaunchTarget {
         launches: Launches::new(data_dir),
         tracking_uri: format!("http://127.0.0.1:{port}"),
         store: Some(path),
-        token_file: wants_token.then(|| token_file(&options)),
+        token_file: token_of_launches(&options),
         parent_launch: None,
     })
 }

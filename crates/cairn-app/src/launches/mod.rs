@@ -20,7 +20,7 @@ use crate::{
     errors,
     projects::{known::Known, running},
     runs::{self, link, parse_run},
-    token::token_file,
+    token::token_of_launches,
 };
 use dto::{
     LaunchKind, LaunchMove, LaunchRef, LaunchStage, LaunchView, LogFound, LogLines, LogRef,
@@ -246,8 +246,7 @@ pub(crate) fn new_spec(
     };
     let mut spec = LaunchSpec::new(title, kind, tracking_uri);
     spec.store = Some(store_path(&store));
-    let token = token_file(&app.inner.options);
-    spec.token_file = token.is_file().then_some(token);
+    spec.token_file = token_of_launches(&app.inner.options);
     Ok(spec)
 }
 

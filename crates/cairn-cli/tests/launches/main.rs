@@ -112,6 +112,18 @@ impl Home {
     }
 }
 
+impl Drop for Home {
+    /// A test that failed leaves nothing at work.
+    fn drop(&mut self) {
+        for launch in self.launches.active().unwrap_or_default() {
+            if let Some(supervisor) = launch.supervisor() {
+                supervisor.signal(rustix::process::Signal::TERM);
+            }
+            let _ = self.launches.wait_for(&launch.spec.launch_id, Duration::from_secs(15));
+        }
+    }
+}
+
 /// A `cairn serve` that ends with this value.
 struct Server {
     process: Child,

@@ -118,7 +118,10 @@ fn a_process_that_got_the_number_of_a_supervisor_is_left_alone() {
     std::fs::write(&ledger, changed).unwrap();
 
     home.launches.stop(&id).unwrap();
-    home.launches.recover().unwrap();
+    eventually("it is closed", 10, || {
+        home.launches.recover().unwrap();
+        home.launches.get(&id).unwrap().state.is_ended()
+    });
     assert_eq!(home.cause(&id, 10), Cause::Stopped);
     assert!(ProcessIdentity::of(pid).is_some(), "the bystander lives");
     bystander.kill().unwrap();
@@ -141,7 +144,11 @@ fn a_launch_that_was_let_through_but_never_began_begins_again() {
     state["running"] = serde_json::json!([id]);
     state["paused"] = serde_json::json!(false);
     std::fs::write(&queue, state.to_string()).unwrap();
-    home.launches.recover().unwrap();
+    // As whoever has Cairn open does it: a lock may still be held by a process that is being made.
+    eventually("it begins", 10, || {
+        home.launches.recover().unwrap();
+        home.launches.get(&id).unwrap().started_ms.is_some()
+    });
     assert_eq!(home.cause(&id, 20), Cause::Code { code: 0 });
     assert_eq!(crate::text(&home.log(&id)), "begun\n");
 }
