@@ -1,10 +1,12 @@
 """`cairn run` beside `mlflow run`: the same projects, the same tags, parameters, variables and ends."""
 
+import contextlib
 import http.server
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -12,10 +14,11 @@ import time
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from mlflow.projects._project_spec import load_project
 
 from cairn import program
-from stock import uv
+from stock import Server, uv
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "projects"
 # An environment of a few packages is made in the first test that needs it.
@@ -259,6 +262,47 @@ def test_an_existing_run_is_used(client, run, projects, experiment):
     assert found.data.tags["mlflow.source.name"] == "mine"
     assert found.data.tags["mlflow.project.backend"] == "local"
     assert f"MLFLOW_RUN_ID={given.info.run_id}" in ours.output
+
+
+def test_a_stock_server_can_be_logged_to(variables, projects, tmp_path):
+    with Server(sys.executable, tmp_path / "stock.db", tmp_path) as server:
+        env = {**variables, "MLFLOW_TRACKING_URI": server.wait()}
+        argv = [program(), "run", str(projects / "shell"), "-e", "fail", "-P", "code=5", "--experiment-name", "by cairn"]
+        done = subprocess.run(argv, env=env, text=True, capture_output=True, timeout=120, check=False)
+        assert done.returncode == 5, done.stdout + done.stderr
+        stock = MlflowClient(server.url)
+        (run,) = stock.search_runs([stock.get_experiment_by_name("by cairn").experiment_id])
+        assert run.info.status == "FAILED"
+        assert run.data.params == {"code": "5"}
+        names = {file.path for file in stock.list_artifacts(run.info.run_id, "cairn")}
+        assert {"cairn/capture.json", "cairn/source.bundle", "cairn/output.log"} <= names
+
+
+def test_a_store_that_nobody_serves_is_served_for_the_run(variables, projects, tmp_path):
+    store = tmp_path / "store of its own"
+    env = {key: value for key, value in variables.items() if key != "MLFLOW_TRACKING_URI"}
+    argv = [program(), "run", str(projects / "shell"), "-e", "show.py", "--store", str(store)]
+    done = subprocess.run(argv, env=env, text=True, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with contextlib.closing(sqlite3.connect(store / "mlflow.db")) as database:
+        assert database.execute("SELECT status FROM runs").fetchall() == [("FINISHED",)]
+
+
+def test_content_that_changed_after_it_was_allowed_does_not_run(variables, home, projects, run):
+    first = run(projects / "shell", "-e", "show.sh", "--run-name", "allowed")
+    launch = Path(home) / "data" / "launches" / first.run.data.tags["cairn.launch.id"]
+    folder = Path(shutil.copytree(launch, launch.with_name("f" * 32)))
+    spec = json.loads((folder / "launch.json").read_text(encoding="utf-8"))
+    for name in ("child.json", "failure.json"):
+        (folder / name).unlink(missing_ok=True)
+    spec["request"]["allowed_content"] = "0" * 64
+    (folder / "launch.json").write_text(json.dumps(spec), encoding="utf-8")
+    done = subprocess.run([program(), "launch", "prepare", str(folder)], env=variables, text=True, capture_output=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "changed after they were allowed" in json.loads((folder / "failure.json").read_text(encoding="utf-8"))["message"]
+    assert "Created run" not in done.stdout
+    assert not (folder / "child.json").exists()
+    shutil.rmtree(folder)
 
 
 def git(folder, *arguments):

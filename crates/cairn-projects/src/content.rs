@@ -2,8 +2,8 @@
 //!
 //! It covers the project file, the files that describe the environment and every file that is code or
 //! configuration by its ending, below the project's folder. Data is left out, since a run may write data and
-//! consent would be asked again each time; so is what is larger than 1 MiB, and what git, Python and MLflow
-//! keep for themselves. A change of any file that is covered changes the digest.
+//! consent would be asked again each time; so are saved models, what is larger than 1 MiB, and what git, Python and
+//! MLflow keep for themselves. A change of any file that is covered changes the digest.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +18,7 @@ use crate::capture::hex;
 /// A larger file is no code.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// So much is read altogether; of what is beyond, only size and time count.
-const MAX_READ_BYTES: u64 = 32 << 20;
+const MAX_READ_BYTES: u64 = 128 << 20;
 /// So many entries of folders are looked at.
 const MAX_ENTRIES: usize = 50_000;
 /// Folders in each other.
@@ -103,6 +103,10 @@ fn walk(root: &Path, files: &mut BTreeMap<PathBuf, PathBuf>) -> bool {
     while let Some((folder, depth)) = folders.pop() {
         let Ok(listed) = fs::read_dir(&folder) else { continue };
         let mut listed: Vec<_> = listed.flatten().collect();
+        // A model that a run saved brings files of code; they are its data.
+        if depth > 0 && listed.iter().any(|entry| entry.file_name() == "MLmodel") {
+            continue;
+        }
         listed.sort_by_key(fs::DirEntry::file_name);
         for entry in listed {
             entries += 1;
@@ -162,6 +166,8 @@ mod tests {
             ("data/big.csv", "1,2", false),
             ("__pycache__/train.py", "x", false),
             ("mlruns/0/meta.yaml", "x", false),
+            ("model/MLmodel", "x", false),
+            ("model/conda.yaml", "x", false),
             ("steps/train.py", "print(2)", true),
             ("steps/train.py", "print(1)", false),
             ("requirements-dev.txt", "x", true),

@@ -205,6 +205,13 @@ impl Preparation<'_> {
         if !planned.plan.problems.is_empty() {
             return Err(ProjectError::Problems(planned.plan.problems));
         }
+        let allowed = self.request.allowed_content.as_ref().filter(|_| !self.restores_code());
+        if allowed.is_some_and(|allowed| *allowed != planned.plan.content_hash) {
+            return Err(ProjectError::source(
+                "the project's files changed after they were allowed to run",
+                "Look at what would run now, and start it again.",
+            ));
+        }
         for warning in &planned.plan.warnings {
             self.tell(&format!("Note: {warning}"));
         }

@@ -47,6 +47,9 @@ pub struct RunRequest {
     pub backend: String,
     /// What was given for the backend; nothing in it concerns `local`.
     pub backend_config: Option<serde_json::Value>,
+    /// The [`RunPlan::content_hash`](crate::RunPlan::content_hash) that the person allowed to run. A launch whose
+    /// project is another one by the time it starts does not run. `None` for what a person typed themselves.
+    pub allowed_content: Option<String>,
     /// Where the person stood: relative folders and `path` parameters are looked up from here.
     pub caller_folder: PathBuf,
 }
@@ -79,6 +82,7 @@ impl RunRequest {
             build_image: false,
             backend: "local".to_owned(),
             backend_config: None,
+            allowed_content: None,
             caller_folder: caller_folder.into(),
         }
     }

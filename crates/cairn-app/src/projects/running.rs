@@ -348,7 +348,9 @@ pub(crate) async fn run(app: &App, args: RunStart) -> Result<LaunchView, Command
     consent(app, &plan, &asked, args.allow.as_deref())?;
     let target = target(app)?;
     let placement = if args.draft.at_once { Placement::Now } else { Placement::Queue };
-    let request = asked.request;
+    let mut request = asked.request;
+    // It may wait in the queue for long.
+    request.allowed_content = Some(plan.content_hash);
     remember(app, &request.uri)?;
     let id = blocking(move || {
         let spec = launch_spec(&request, &target)?;
