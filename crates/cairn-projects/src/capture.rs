@@ -223,10 +223,12 @@ pub(crate) struct GitFacts {
     pub remote: Option<String>,
     /// The branch that is checked out.
     pub branch: Option<String>,
+    /// Whether the folder is one that its repository ignores: then no commit says anything about it.
+    pub is_ignored: bool,
 }
 
 impl GitFacts {
-    /// Asks git; three programs at a time.
+    /// Asks git, several questions at a time.
     pub(crate) fn of(folder: &Path) -> Self {
         // Saves starting git at all in most folders without it.
         if !folder.ancestors().any(|ancestor| ancestor.join(".git").exists()) {
@@ -235,9 +237,10 @@ impl GitFacts {
         let git = Git::at(folder);
         std::thread::scope(|scope| {
             let root = scope.spawn(|| git.ask(&["rev-parse", "--show-toplevel"]));
-            let commit = scope.spawn(|| {
-                // A folder that git ignores has no commit, as MLflow sees it.
-                git.ask(&["rev-parse", "--verify", "--quiet", "HEAD"])
+            let commit = scope.spawn(|| git.ask(&["rev-parse", "--verify", "--quiet", "HEAD"]));
+            let ignored = scope.spawn(|| {
+                let arguments = ["check-ignore".as_ref(), "--".as_ref(), folder.as_os_str()];
+                git.ask(&arguments).is_some()
             });
             let branch = scope.spawn(|| git.ask(&["symbolic-ref", "--quiet", "--short", "HEAD"]));
             let remote = git.ask(&["config", "--get-regexp", r"^remote\..*\.url$"]);
@@ -247,9 +250,12 @@ impl GitFacts {
             });
             let root = root.join().ok().flatten().map(PathBuf::from);
             let is_known = root.is_some();
+            let is_ignored = ignored.join().unwrap_or_default();
             Self {
                 root,
-                commit: commit.join().ok().flatten(),
+                is_ignored,
+                // As MLflow has it.
+                commit: commit.join().ok().flatten().filter(|_| !is_ignored),
                 branch: branch.join().ok().flatten(),
                 remote: remote.filter(|_| is_known),
             }
@@ -354,6 +360,8 @@ pub(crate) fn pack(
     fs::create_dir_all(work).map_err(ProjectError::io("creating", work))?;
     let repository = work.join("capture.git");
     let bundle = work.join("source.bundle");
+    let none = GitFacts::default();
+    let facts = if facts.is_ignored { &none } else { facts };
     let packed = SourceTree::gather(folder, facts, &repository, cancel)
         .and_then(|tree| tree.pack(&bundle, cancel));
     if packed.is_err() {

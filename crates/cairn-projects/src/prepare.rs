@@ -682,6 +682,7 @@ fn facts_of(source: &SourceCapture) -> GitFacts {
         commit: source.commit.clone(),
         remote: source.remote.clone(),
         branch: source.branch.clone(),
+        is_ignored: false,
     }
 }
 

@@ -97,6 +97,12 @@ impl ProjectSource {
             ));
         }
         match version {
+            // There are no files in it to run in place.
+            None if is_bare(&folder) => Ok(Self::Git {
+                url: format!("file://{}", folder.display()),
+                version: None,
+                subfolder: subfolder.to_owned(),
+            }),
             None => {
                 let project = below(&folder, subfolder);
                 if !project.is_dir() {
@@ -292,8 +298,12 @@ fn remote(address: &str, subfolder: &str, version: Option<&str>) -> Result<Proje
 }
 
 fn is_in_repository(folder: &Path) -> bool {
-    folder.ancestors().any(|ancestor| ancestor.join(".git").exists())
-        || (folder.join("HEAD").is_file() && folder.join("objects").is_dir())
+    folder.ancestors().any(|ancestor| ancestor.join(".git").exists()) || is_bare(folder)
+}
+
+/// Whether a folder is a repository without files of its own, such as `project.git`.
+fn is_bare(folder: &Path) -> bool {
+    folder.join("HEAD").is_file() && folder.join("objects").is_dir() && folder.join("refs").is_dir()
 }
 
 /// `a/b/../c` as `a/c`; links are not looked at.

@@ -120,7 +120,7 @@ impl ReadTx<'_> {
         } else {
             sql.push("experiment_id DESC");
         }
-        sql.push(" LIMIT ").bind(search.max_results as i64 + 1);
+        sql.push(" LIMIT ").bind((search.max_results as i64).saturating_add(1));
         sql.push(" OFFSET ").bind(search.offset as i64);
         let mut statement = self.connection.prepare_cached(&sql.text)?;
         let rows = statement.query_map(sql.params(), experiment_from_row)?;

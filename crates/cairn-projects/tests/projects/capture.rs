@@ -138,6 +138,22 @@ fn a_repository_without_a_commit_and_one_in_another_are_captured() {
 }
 
 #[test]
+fn a_folder_that_its_repository_ignores_is_captured_by_itself() {
+    let theirs = tempfile::tempdir().expect("a folder can be made");
+    let work = tempfile::tempdir().expect("a folder can be made");
+    write(theirs.path(), "a.py", "1\n");
+    write(theirs.path(), ".gitignore", "scratch/\n");
+    write(theirs.path(), "scratch/try/b.py", "2\n");
+    git(theirs.path(), &["init", "--quiet"]);
+    git(theirs.path(), &["add", "."]);
+    git(theirs.path(), &["commit", "--quiet", "-m", "first"]);
+    let (source, bundle) = captured(&theirs.path().join("scratch/try"), work.path());
+    assert_eq!((source.commit.as_deref(), source.subfolder.as_str()), (None, ""));
+    let folder = restored(&bundle, &source, &work.path().join("r"));
+    assert!(folder.join("b.py").exists() && !folder.join("a.py").exists());
+}
+
+#[test]
 fn a_bundle_that_was_changed_is_refused() {
     let theirs = tempfile::tempdir().expect("a folder can be made");
     let work = tempfile::tempdir().expect("a folder can be made");

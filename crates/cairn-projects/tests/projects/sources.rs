@@ -76,12 +76,14 @@ fn a_repository_elsewhere_is_fetched_at_any_version() {
         &["clone", "--quiet", "--bare", ".", bare_path.to_str().expect("it is text")],
     );
     let first = git(theirs.path(), &["rev-parse", "v1"]);
-    // What does not exist as a path is git's: this address does, so its source is made by hand.
     let source = |version: Option<&str>| ProjectSource::Git {
         url: format!("file://{}", bare_path.display()),
         version: version.map(str::to_owned),
         subfolder: String::new(),
     };
+    let parsed =
+        ProjectSource::parse(bare_path.to_str().expect("it is text"), None, Path::new("/"));
+    assert_eq!(parsed.expect("it exists"), source(None));
     for (version, name, branch) in [
         (None, "second", None),
         (Some("v1"), "first", None),

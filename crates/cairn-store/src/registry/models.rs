@@ -99,7 +99,7 @@ impl ReadTx<'_> {
             let Field::RegisteredModel(attribute) = &item.field else { continue };
             sql.push(column(*attribute)).push(if item.ascending { " ASC, " } else { " DESC, " });
         }
-        sql.push("m.name ASC LIMIT ").bind(search.max_results as i64 + 1);
+        sql.push("m.name ASC LIMIT ").bind((search.max_results as i64).saturating_add(1));
         sql.push(" OFFSET ").bind(search.offset as i64);
         let mut statement = self.connection.prepare_cached(&sql.text)?;
         let rows = statement.query_map(sql.params(), model_from_row)?;
