@@ -62,9 +62,12 @@ def test_elastic_net_reproduces_and_each_change_is_named(run, projects, check): 
 
     requirements = folder / "requirements.txt"
     requirements.write_text(requirements.read_text(encoding="utf-8").replace("pandas==2.3.3", "pandas==2.3.2"), encoding="utf-8")
-    report, _, output = check(first, "--current-environment")
+    report, _, output = check(first, "--current-code", "--current-environment")
     assert [package["name"] for package in report["environment"]["packages"]] == ["pandas"], output
-    assert "package" in kinds(report)
+    assert report["verdict"] == "reproduced" and kinds(report) == ["code", "package"], output
+    # Of the two alone: the captured files, made anew.
+    report, _, output = check(first, "--current-environment")
+    assert report["verdict"] == "reproduced" and not report["causes"], output
 
     train = folder / "train.py"
     train.write_text(train.read_text(encoding="utf-8").replace("test_size=0.25", "test_size=0.3"), encoding="utf-8")

@@ -128,7 +128,7 @@ fn a_wrong_pipeline_is_refused_with_its_line() {
     let folder = world.project("chain", &[("MLproject", &wrong), ("step.py", STEP)]);
     let (code, said) = world.cairn(&["pipeline", folder.to_str().unwrap()]);
     assert_eq!(code, 1, "{said}");
-    assert!(said.contains("line 12"), "{said}");
+    assert!(said.contains("MLproject, line 9: "), "{said}");
     assert!(
         said.contains("train → clean → train") || said.contains("clean → train → clean"),
         "{said}"

@@ -55,11 +55,18 @@ impl World {
         folder
     }
 
+    /// The program on the store.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.bare(arguments);
+        command.args(["--store".as_ref(), self.path("store").as_os_str()]);
+        command
+    }
+
+    /// The program, for commands that know no store.
+    pub fn bare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_cairn"));
         command
             .args(arguments)
-            .args(["--store".as_ref(), self.path("store").as_os_str()])
             .env("CAIRN_HOME", self.path("home"))
             .env_remove("MLFLOW_TRACKING_URI")
             .env_remove("MLFLOW_RUN_ID")
@@ -91,6 +98,9 @@ impl World {
 
     /// Runs of the store that a filter lets through, newest first.
     pub fn runs(&self, filter: &str) -> Vec<Run> {
+        if !self.path("store").exists() {
+            return Vec::new();
+        }
         let text = self.good(&["search", "--filter", filter, "--format", "json", "-n", "1000"]);
         text.lines()
             .filter(|line| line.starts_with('{'))
