@@ -93,38 +93,35 @@ pub fn prepare(launch: &Launch) -> Result<()> {
     let cancel = CancellationToken::new();
     // What is wrong with the file is found before there is a run.
     let (_, pipeline, values) = read_pipeline(&request, &launch.folder.join("project"), &cancel)?;
-    let run_id = match &request.resume_run_id {
-        Some(run_id) => {
-            if let Some(earlier) = target.launches.by_run(run_id)? {
-                if !earlier.state.is_ended() && earlier.folder != launch.folder {
-                    return Err(ProjectError::source(
-                        "the pipeline is still at work",
-                        "Wait for its end, or stop it first.",
-                    ));
-                }
-                // Steps that are still at work are waited for; without it they would start anew.
-                let _ = fs::copy(earlier.folder.join(STEPS_FILE), launch.folder.join(STEPS_FILE));
+    let run_id = if let Some(run_id) = &request.resume_run_id {
+        if let Some(earlier) = target.launches.by_run(run_id)? {
+            if !earlier.state.is_ended() && earlier.folder != launch.folder {
+                return Err(ProjectError::source(
+                    "the pipeline is still at work",
+                    "Wait for its end, or stop it first.",
+                ));
             }
-            tracking.update_run(run_id, Some(RunStatus::Running), None, None)?;
-            tracking.set_tag(run_id, "cairn.launch.id", launch.spec.launch_id.as_str())?;
-            run_id.clone()
+            // Steps that are still at work are waited for; without it they would start anew.
+            let _ = fs::copy(earlier.folder.join(STEPS_FILE), launch.folder.join(STEPS_FILE));
         }
-        None => {
-            let run = parent_run(&tracking, &request.run, launch)?;
-            let run_id = tracking.create_run(&NewRun {
-                name: request.run.run_name.clone().or_else(|| Some("pipeline".to_owned())),
-                ..run
-            })?;
-            let mut kept = request.clone();
-            kept.resume_run_id = None;
-            let json = serde_json::to_vec_pretty(&kept).map_err(|error| {
-                ProjectError::source(format!("the pipeline cannot be written down: {error}"), "")
-            })?;
-            tracking.upload(&run_id, PIPELINE_JSON, &mut json.as_slice())?;
-            let params: Vec<(String, String)> = values.into_iter().collect();
-            tracking.log_batch(&run_id, &params, &[], &[])?;
-            run_id
-        }
+        tracking.update_run(run_id, Some(RunStatus::Running), None, None)?;
+        tracking.set_tag(run_id, "cairn.launch.id", launch.spec.launch_id.as_str())?;
+        run_id.clone()
+    } else {
+        let run = parent_run(&tracking, &request.run, launch)?;
+        let run_id = tracking.create_run(&NewRun {
+            name: request.run.run_name.clone().or_else(|| Some("pipeline".to_owned())),
+            ..run
+        })?;
+        let mut kept = request.clone();
+        kept.resume_run_id = None;
+        let json = serde_json::to_vec_pretty(&kept).map_err(|error| {
+            ProjectError::source(format!("the pipeline cannot be written down: {error}"), "")
+        })?;
+        tracking.upload(&run_id, PIPELINE_JSON, &mut json.as_slice())?;
+        let params: Vec<(String, String)> = values.into_iter().collect();
+        tracking.log_batch(&run_id, &params, &[], &[])?;
+        run_id
     };
     launch.note_run(&run_id)?;
     tracking.set_tag(&run_id, STATE_TAG, &state_text(&state_of(&pipeline)))?;
@@ -181,7 +178,7 @@ pub fn coordinate(launch: &Launch, out: &mut dyn Write) -> Result<bool> {
         .and_then(|bytes| serde_json::from_slice(&bytes).ok())
         .unwrap_or_default();
     let content = crate::content::content_hash(&project.folder, &[]);
-    let mut run = Run {
+    let mut pipeline_run = Coordinator {
         state: state_of(&pipeline),
         request,
         target,
@@ -196,10 +193,10 @@ pub fn coordinate(launch: &Launch, out: &mut dyn Write) -> Result<bool> {
         submitted,
         results: BTreeMap::new(),
     };
-    run.to_the_end(out)
+    pipeline_run.go_on(out)
 }
 
-struct Run {
+struct Coordinator {
     request: PipelineRequest,
     target: LaunchTarget,
     tracking: Tracking,
@@ -217,8 +214,8 @@ struct Run {
     results: BTreeMap<String, String>,
 }
 
-impl Run {
-    fn to_the_end(&mut self, out: &mut dyn Write) -> Result<bool> {
+impl Coordinator {
+    fn go_on(&mut self, out: &mut dyn Write) -> Result<bool> {
         loop {
             let before = self.state.clone();
             for step in self.pipeline.steps.clone() {
@@ -363,7 +360,8 @@ impl Run {
     /// A run that ended well with the same key; one of this pipeline first.
     fn earlier(&self, key: &str) -> Result<Option<RunRecord>> {
         let filter = format!("tags.{KEY_TAG} = '{key}' AND attributes.status = 'FINISHED'");
-        let found = self.tracking.search_runs(&[self.experiment_id.clone()], &filter, 50)?;
+        let found =
+            self.tracking.search_runs(std::slice::from_ref(&self.experiment_id), &filter, 50)?;
         let is_own = |run: &RunRecord| {
             run.tags.get("mlflow.parentRunId").is_some_and(|parent| *parent == self.run_id)
         };
@@ -391,52 +389,47 @@ impl Run {
         }
         say(out, &format!("Step {} is not run: nothing changed since run {earlier_id}", step.name));
         let filter = format!("tags.mlflow.parentRunId = '{}'", self.run_id);
-        let own = self.tracking.search_runs(&[self.experiment_id.clone()], &filter, 1000)?;
+        let own =
+            self.tracking.search_runs(std::slice::from_ref(&self.experiment_id), &filter, 1000)?;
         let known = own.into_iter().find(|run| {
             run.tags.get(STEP_TAG) == Some(&step.name)
                 && run.tags.get(CACHED_FROM_TAG) == Some(&earlier_id)
         });
-        let run_id = match known {
-            Some(run) => run.info.run_id,
-            None => {
-                let mut tags = vec![
-                    ("mlflow.parentRunId".to_owned(), self.run_id.clone()),
-                    ("mlflow.project.entryPoint".to_owned(), step.entry_point.clone()),
-                    (STEP_TAG.to_owned(), step.name.clone()),
-                    (CACHED_FROM_TAG.to_owned(), earlier_id.clone()),
-                ];
-                for name in [
-                    "mlflow.source.name",
-                    "mlflow.source.type",
-                    "mlflow.source.git.commit",
-                    "mlflow.user",
-                ] {
-                    if let Some(value) = earlier.tags.get(name) {
-                        tags.push((name.to_owned(), value.clone()));
-                    }
+        let run_id = if let Some(run) = known {
+            run.info.run_id
+        } else {
+            let mut tags = vec![
+                ("mlflow.parentRunId".to_owned(), self.run_id.clone()),
+                ("mlflow.project.entryPoint".to_owned(), step.entry_point.clone()),
+                (STEP_TAG.to_owned(), step.name.clone()),
+                (CACHED_FROM_TAG.to_owned(), earlier_id.clone()),
+            ];
+            for name in [
+                "mlflow.source.name",
+                "mlflow.source.type",
+                "mlflow.source.git.commit",
+                "mlflow.user",
+            ] {
+                if let Some(value) = earlier.tags.get(name) {
+                    tags.push((name.to_owned(), value.clone()));
                 }
-                let run_id = self.tracking.create_run(&NewRun {
-                    experiment_id: self.experiment_id.clone(),
-                    name: Some(step.name.clone()),
-                    user: earlier.tags.get("mlflow.user").cloned(),
-                    start_ms: None,
-                    tags,
-                })?;
-                let metrics: Vec<Metric> = earlier
-                    .metrics
-                    .values()
-                    .filter(|metric| !metric.key.starts_with("system/"))
-                    .cloned()
-                    .collect();
-                self.tracking.log_batch(&run_id, params, &[], &metrics)?;
-                self.tracking.update_run(
-                    &run_id,
-                    Some(RunStatus::Finished),
-                    Some(now_ms()),
-                    None,
-                )?;
-                run_id
             }
+            let run_id = self.tracking.create_run(&NewRun {
+                experiment_id: self.experiment_id.clone(),
+                name: Some(step.name.clone()),
+                user: earlier.tags.get("mlflow.user").cloned(),
+                start_ms: None,
+                tags,
+            })?;
+            let metrics: Vec<Metric> = earlier
+                .metrics
+                .values()
+                .filter(|metric| !metric.key.starts_with("system/"))
+                .cloned()
+                .collect();
+            self.tracking.log_batch(&run_id, params, &[], &metrics)?;
+            self.tracking.update_run(&run_id, Some(RunStatus::Finished), Some(now_ms()), None)?;
+            run_id
         };
         self.set(&step.name, StepStatus::Cached, Some(run_id), Some(earlier_id));
         Ok(())

@@ -60,8 +60,11 @@ fn one(tracking: &Tracking, record: RunRecord, budget: &mut usize) -> Result<Run
     let artifacts = artifacts(tracking, &run_id, &mut notes)?;
     let capture = capture(tracking, &run_id);
     let filter = format!("tags.mlflow.parentRunId = '{run_id}'");
-    let mut records =
-        tracking.search_runs(&[record.info.experiment_id.clone()], &filter, MAX_RUNS)?;
+    let mut records = tracking.search_runs(
+        std::slice::from_ref(&record.info.experiment_id),
+        &filter,
+        MAX_RUNS,
+    )?;
     records
         .sort_by(|a, b| (a.info.start_ms, &a.info.run_id).cmp(&(b.info.start_ms, &b.info.run_id)));
     let mut children = Vec::new();

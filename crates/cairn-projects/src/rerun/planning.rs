@@ -192,46 +192,43 @@ fn captured(record: &RunRecord, capture: &Capture, lock: Option<&str>) -> RerunP
     let mut unknowns = Vec::new();
     let mut restore =
         Restore { run_id: record.info.run_id.clone(), code: false, environment: false };
-    match &capture.source {
-        Some(source) => {
-            restore.code = true;
-            let changed = match source.changed_count {
-                0 => String::new(),
-                1 => " with 1 changed file".to_owned(),
-                n => format!(" with {n} changed files"),
-            };
-            let what = match &source.commit {
-                Some(commit) => format!("commit {}{changed}, as it was captured", short(commit)),
-                None => "the folder as it was captured".to_owned(),
-            };
-            restores.push(restored("Code", what));
-            if !source.left_out.is_empty() {
-                let names: Vec<&str> =
-                    source.left_out.iter().take(5).map(|file| file.path.as_str()).collect();
-                unknowns.push(unknown(
-                    "Files that were left out",
-                    format!(
-                        "{} not kept with the run{}: secrets, or larger than 10 MiB.",
-                        names.join(", "),
-                        if source.left_out.len() > 5 { " (and others)" } else { "" }
-                    ),
-                ));
-            }
-        }
-        None => {
-            if let Some(commit) = record.tags.get("mlflow.source.git.commit") {
-                request.version = Some(commit.clone());
-                restores.push(restored("Code", format!("commit {}", short(commit))));
-            }
+    if let Some(source) = &capture.source {
+        restore.code = true;
+        let changed = match source.changed_count {
+            0 => String::new(),
+            1 => " with 1 changed file".to_owned(),
+            n => format!(" with {n} changed files"),
+        };
+        let what = match &source.commit {
+            Some(commit) => format!("commit {}{changed}, as it was captured", short(commit)),
+            None => "the folder as it was captured".to_owned(),
+        };
+        restores.push(restored("Code", what));
+        if !source.left_out.is_empty() {
+            let names: Vec<&str> =
+                source.left_out.iter().take(5).map(|file| file.path.as_str()).collect();
             unknowns.push(unknown(
-                "Code",
-                capture
-                    .notes
-                    .first()
-                    .cloned()
-                    .unwrap_or_else(|| "The code was not kept with the run.".to_owned()),
+                "Files that were left out",
+                format!(
+                    "{} not kept with the run{}: secrets, or larger than 10 MiB.",
+                    names.join(", "),
+                    if source.left_out.len() > 5 { " (and others)" } else { "" }
+                ),
             ));
         }
+    } else {
+        if let Some(commit) = record.tags.get("mlflow.source.git.commit") {
+            request.version = Some(commit.clone());
+            restores.push(restored("Code", format!("commit {}", short(commit))));
+        }
+        unknowns.push(unknown(
+            "Code",
+            capture
+                .notes
+                .first()
+                .cloned()
+                .unwrap_or_else(|| "The code was not kept with the run.".to_owned()),
+        ));
     }
     let environment = &capture.environment;
     match (lock, environment.kind.as_str()) {
@@ -273,7 +270,7 @@ fn captured(record: &RunRecord, capture: &Capture, lock: Option<&str>) -> RerunP
         }
         match data_state(input) {
             DataState::Same => {
-                restores.push(restored("Data", format!("{} is as it was", input.path.display())))
+                restores.push(restored("Data", format!("{} is as it was", input.path.display())));
             }
             DataState::Changed => unknowns.push(unknown(
                 "Data",
@@ -367,7 +364,7 @@ fn from_tags(record: &RunRecord) -> RerunPlan {
     let commit = tag("mlflow.source.git.commit");
     // A remote is fetched at the commit; so is a folder in git.
     let mut request = RunRequest::new(source.clone(), "/");
-    request.version = commit.clone();
+    request.version.clone_from(&commit);
     request.entry_point = tag("mlflow.project.entryPoint").unwrap_or_else(|| "main".to_owned());
     request.env_manager = tag("mlflow.project.env").and_then(|name| EnvManager::parse(&name));
     if request.env_manager.is_none() {
@@ -469,7 +466,7 @@ fn script(record: &RunRecord) -> RerunPlan {
         );
     }
     let mut request = RunRequest::new(folder.display().to_string(), folder);
-    request.entry_point = name.to_owned();
+    name.clone_into(&mut request.entry_point);
     request.env_manager = manager_of(folder);
     let mut unknowns = vec![
         unknown("Command line", "A script does not record its arguments."),
@@ -543,7 +540,7 @@ fn notebook(record: &RunRecord) -> RerunPlan {
             (path.parent(), path.file_name().and_then(|name| name.to_str()))
     {
         let mut request = RunRequest::new(folder.display().to_string(), folder);
-        request.entry_point = name.to_owned();
+        name.clone_into(&mut request.entry_point);
         request.env_manager = manager_of(folder);
         offers.push(Offer {
             title: format!("Run {name} from start to end as it is now"),

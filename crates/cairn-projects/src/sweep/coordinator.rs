@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fmt::Write as _,
     io::Write,
     thread,
     time::{Duration, Instant},
@@ -68,50 +69,42 @@ pub fn prepare(launch: &Launch) -> Result<()> {
     check(&request)?;
     let target = LaunchTarget::of(launch);
     let tracking = target.tracking()?;
-    let run_id = match &request.resume_run_id {
-        Some(run_id) => {
-            if let Some(earlier) = target.launches.by_run(run_id)? {
-                if !earlier.state.is_ended() && earlier.folder != launch.folder {
-                    return Err(ProjectError::source(
-                        "the sweep is still at work",
-                        "Wait for its end, or stop it first.",
-                    ));
-                }
-                List::copy(&earlier.folder, &launch.folder);
+    let run_id = if let Some(run_id) = &request.resume_run_id {
+        if let Some(earlier) = target.launches.by_run(run_id)? {
+            if !earlier.state.is_ended() && earlier.folder != launch.folder {
+                return Err(ProjectError::source(
+                    "the sweep is still at work",
+                    "Wait for its end, or stop it first.",
+                ));
             }
-            tracking.update_run(run_id, Some(RunStatus::Running), None, None)?;
-            tracking.set_tag(run_id, "cairn.launch.id", launch.spec.launch_id.as_str())?;
-            run_id.clone()
+            List::copy(&earlier.folder, &launch.folder);
         }
-        None => {
-            let run = crate::launching::parent_run(&tracking, &request.run, launch)?;
-            let run_id = tracking.create_run(&NewRun {
-                name: request.run.run_name.clone().or_else(|| Some("sweep".to_owned())),
-                ..run
-            })?;
-            let mut kept = request.clone();
-            kept.resume_run_id = None;
-            let json = serde_json::to_vec_pretty(&kept).map_err(|error| {
-                ProjectError::source(format!("the sweep cannot be written down: {error}"), "")
-            })?;
-            tracking.upload(&run_id, SWEEP_JSON, &mut json.as_slice())?;
-            let params: Vec<(String, String)> = request
-                .run
-                .params
-                .iter()
-                .cloned()
-                .chain(
-                    request
-                        .space
-                        .iter()
-                        .map(|param| (param.name.clone(), param.values.to_string())),
-                )
-                .collect();
-            let total = request.trial_count().unwrap_or_default();
-            let tag = (PROGRESS_TAG.to_owned(), format!("0 of {total} done"));
-            tracking.log_batch(&run_id, &params, &[tag], &[])?;
-            run_id
-        }
+        tracking.update_run(run_id, Some(RunStatus::Running), None, None)?;
+        tracking.set_tag(run_id, "cairn.launch.id", launch.spec.launch_id.as_str())?;
+        run_id.clone()
+    } else {
+        let run = crate::launching::parent_run(&tracking, &request.run, launch)?;
+        let run_id = tracking.create_run(&NewRun {
+            name: request.run.run_name.clone().or_else(|| Some("sweep".to_owned())),
+            ..run
+        })?;
+        let mut kept = request.clone();
+        kept.resume_run_id = None;
+        let json = serde_json::to_vec_pretty(&kept).map_err(|error| {
+            ProjectError::source(format!("the sweep cannot be written down: {error}"), "")
+        })?;
+        tracking.upload(&run_id, SWEEP_JSON, &mut json.as_slice())?;
+        let params: Vec<(String, String)> = request
+            .run
+            .params
+            .iter()
+            .cloned()
+            .chain(request.space.iter().map(|param| (param.name.clone(), param.values.to_string())))
+            .collect();
+        let total = request.trial_count().unwrap_or_default();
+        let tag = (PROGRESS_TAG.to_owned(), format!("0 of {total} done"));
+        tracking.log_batch(&run_id, &params, &[tag], &[])?;
+        run_id
     };
     launch.note_run(&run_id)?;
     launch.write_child(&coordinator(launch)?)?;
@@ -302,12 +295,12 @@ impl Sweep {
         let is_good = outcome.status == RunStatus::Finished;
         let mut line = format!("Trial {}: {}", trial.number, shown(&trial.params));
         if let (Some(value), Some(goal)) = (value, &self.request.goal) {
-            line.push_str(&format!(" → {} {value}", goal.metric));
+            let _ = write!(line, " → {} {value}", goal.metric);
         }
         if outcome.is_pruned {
             line.push_str(", pruned");
         } else if let Some(cause) = &outcome.cause {
-            line.push_str(&format!(": {cause}"));
+            let _ = write!(line, ": {cause}");
         }
         if let (true, Some(value), Some(goal), Some(run_id)) =
             (is_good, value, &self.request.goal, &outcome.run_id)
@@ -347,10 +340,10 @@ impl Sweep {
             None => format!("{} done", self.ended.len()),
         };
         if pruned > 0 {
-            text.push_str(&format!(", {pruned} pruned"));
+            let _ = write!(text, ", {pruned} pruned");
         }
         if failed > 0 {
-            text.push_str(&format!(", {failed} failed"));
+            let _ = write!(text, ", {failed} failed");
         }
         Ok(self.tracking.set_tag(&self.run_id, PROGRESS_TAG, &text)?)
     }
