@@ -407,6 +407,32 @@ def test_a_project_that_runs_its_steps_itself_shows_as_a_tree(run, projects, dat
     assert rows.data.metrics["rows_after"] < rows.data.metrics["rows_before"]
 
 
+def test_a_step_with_a_python_env_needs_no_pyenv(run, variables, tmp_path):
+    project = tmp_path / "nested"
+    (project / "step").mkdir(parents=True)
+    (project / "requirements.txt").write_text("mlflow-skinny==3.17.2\n", encoding="utf-8")
+    (project / "MLproject").write_text("entry_points: {main: {command: python main.py}}\n", encoding="utf-8")
+    (project / "main.py").write_text(
+        "import pathlib\n\nimport mlflow\n\n"
+        "with mlflow.start_run():\n    mlflow.run(str(pathlib.Path(__file__).parent / 'step'))\n",
+        encoding="utf-8",
+    )
+    (project / "step" / "MLproject").write_text(
+        "entry_points: {main: {command: python -c 'import toolz; print(toolz.__version__)'}}\n", encoding="utf-8"
+    )
+    version = ".".join(map(str, sys.version_info[:3]))
+    (project / "step" / "python_env.yaml").write_text(
+        f"python: '{version}'\nbuild_dependencies: [pip]\ndependencies: [toolz==1.0.0]\n", encoding="utf-8"
+    )
+    without = [folder for folder in variables["PATH"].split(os.pathsep) if not (Path(folder) / "pyenv").exists()]
+    env = {"PATH": os.pathsep.join(without), "MLFLOW_ENV_ROOT": str(tmp_path / "environments")}
+    ours = run(project, env=env)
+    assert ours.code == 0, ours.output
+    assert "1.0.0" in ours.output.splitlines()
+    child = next(run for run in ours.runs if "mlflow.parentRunId" in run.data.tags)
+    assert child.info.status == "FINISHED"
+
+
 def test_a_search_goes_on_when_a_trial_fails(run, projects):
     ours = run(projects / "search", "-P", "trials=3")
     assert ours.code == 0, ours.output

@@ -120,8 +120,10 @@ enum Manager {
 const USAGE: u8 = 2;
 /// Stopped by Ctrl-C, as shells count it.
 const STOPPED: u8 = 130;
-/// How often the log is looked at.
-const FOLLOW: Duration = Duration::from_millis(15);
+/// How often the log is looked at, at first.
+const FOLLOW: Duration = Duration::from_millis(10);
+/// How often the log of a quiet run is looked at.
+const FOLLOW_AT_MOST: Duration = Duration::from_millis(100);
 
 /// Runs a project to its end; the exit code is that of its command.
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
@@ -298,12 +300,21 @@ pub(crate) fn follow(
     id: &LaunchId,
     stops: Option<&AtomicUsize>,
 ) -> anyhow::Result<ExitCode> {
+    let ledger = launches.folder(id).join("ledger");
+    let mut launch = launches.get(id)?;
+    let mut seen = None;
     let mut offset = 0;
     let mut is_stopping = false;
+    let mut quiet = Duration::ZERO;
     loop {
-        let launch = launches.get(id)?;
+        // The ledger only grows; what it says last is read before the rest of the log.
+        let length = std::fs::metadata(&ledger).map_or(0, |data| data.len());
+        if seen != Some(length) {
+            seen = Some(length);
+            launch = launches.get(id)?;
+        }
         let is_ended = launch.state.is_ended();
-        offset = print_log(&launch, offset)?;
+        let printed = print_log(&launch, offset)?;
         if is_ended {
             return Ok(report(&launch, is_stopping));
         }
@@ -316,7 +327,10 @@ pub(crate) fn follow(
             0 | 1 => {}
             _ => return Ok(ExitCode::from(STOPPED)),
         }
-        std::thread::sleep(FOLLOW);
+        quiet = if printed == offset { quiet + FOLLOW } else { Duration::ZERO };
+        offset = printed;
+        // A run that prints nothing for long is looked at less often.
+        std::thread::sleep(FOLLOW.max(quiet / 20).min(FOLLOW_AT_MOST));
     }
 }
 

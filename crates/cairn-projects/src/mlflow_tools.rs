@@ -14,6 +14,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use cairn_runtime::environment::{
     DeclaredEnvironment, EnvironmentManager, EnvironmentSpec, Environments, ProjectPlace,
@@ -96,15 +97,13 @@ pub fn pyenv(data_dir: &Path, arguments: &[String]) -> Result<String> {
         ["--version"] => Ok("pyenv 2.4.0\n".to_owned()),
         ["root"] => Ok(format!("{}\n", tools.folder.join("pyenv").display())),
         ["install", "--list"] => {
-            let versions: Vec<String> = installed_pythons()
-                .iter()
-                .map(|python| format!("  {}\n", python.version))
-                .collect();
+            let versions: Vec<String> =
+                pythons().iter().map(|(version, _)| format!("  {version}\n")).collect();
             Ok(versions.concat())
         }
         ["install", "--skip-existing", version] => {
-            let found = installed_pythons().into_iter().find(|python| python.version == version);
-            let Some(python) = found else {
+            let found = pythons().into_iter().find(|(known, _)| known == version);
+            let Some((_, program)) = found else {
                 return Err(RuntimeError::InvalidSpec(format!(
                     "Python {version} is not on this computer. Install it with uv or pyenv, or ask for one that is there."
                 ))
@@ -112,11 +111,33 @@ pub fn pyenv(data_dir: &Path, arguments: &[String]) -> Result<String> {
             };
             let bin = tools.folder.join("pyenv/versions").join(version).join("bin");
             fs::create_dir_all(&bin).map_err(ProjectError::io("creating", &bin))?;
-            replace_link(&python.program, &bin.join("python"))?;
+            replace_link(&program, &bin.join("python"))?;
             Ok(String::new())
         }
         _ => Err(unknown("pyenv", &arguments)),
     }
+}
+
+/// The Pythons of this computer with their versions: those that pyenv and uv installed, then those on PATH, which
+/// are asked.
+fn pythons() -> Vec<(String, PathBuf)> {
+    const ASK: &str = "import sys; print('%d.%d.%d' % sys.version_info[:3])";
+    let mut found: Vec<(String, PathBuf)> =
+        installed_pythons().into_iter().map(|python| (python.version, python.program)).collect();
+    let path = std::env::var("PATH").unwrap_or_default();
+    let names = (8..20).map(|minor| format!("python3.{minor}")).chain(["python3".to_owned()]);
+    for program in names.filter_map(|name| find(&name, &path)) {
+        let asked = Command::new(&program).args(["-I", "-c", ASK]).stdin(Stdio::null()).output();
+        let Ok(answer) =
+            asked.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        else {
+            continue;
+        };
+        if !answer.is_empty() && !found.iter().any(|(version, _)| *version == answer) {
+            found.push((answer, program));
+        }
+    }
+    found
 }
 
 fn unknown(name: &str, arguments: &[&str]) -> ProjectError {
