@@ -234,6 +234,12 @@ pub(crate) fn make(
             Err(problem) => problems.push(problem),
         }
     }
+    if let Some(ProjectPlace::Environment(spec)) = environment.as_ref().map(|found| &found.place)
+        && let Err(error) = environments.check_tools(spec)
+    {
+        let hint = error.hint().map(str::to_owned);
+        problems.push(Problem::of_request(error.to_string(), hint));
+    }
     let named: Vec<PathBuf> = project
         .file
         .iter()

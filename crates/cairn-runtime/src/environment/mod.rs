@@ -134,6 +134,17 @@ impl Environments {
         read(&folder).filter(Environment::is_whole)
     }
 
+    /// Why an environment that is not there yet could not be made, as far as that is known before: a program that
+    /// Cairn does not install by itself is missing. Starts nothing.
+    ///
+    /// Errors: [`RuntimeError::CondaMissing`].
+    pub fn check_tools(&self, spec: &EnvironmentSpec) -> Result<()> {
+        if spec.needs_conda() && self.find(spec).is_none() {
+            conda::Conda::find(&self.tools)?;
+        }
+        Ok(())
+    }
+
     /// The environment for `spec`: the one made before, or a new one.
     ///
     /// A new one is built in a folder beside its place and moved there when complete, so what is
@@ -181,11 +192,7 @@ impl Environments {
     ) -> Result<Environment> {
         self.remove_stale();
         let id = uuid::Uuid::new_v4().simple().to_string();
-        let is_conda = match &spec.content {
-            EnvironmentContent::Conda(_) => true,
-            EnvironmentContent::Lock(lock) => !lock.explicit().is_empty(),
-            _ => false,
-        };
+        let is_conda = spec.needs_conda();
         // Conda writes the place into its files, so it is made there; without the marker it counts for nothing.
         let partial = if is_conda {
             if folder.exists() {

@@ -119,6 +119,15 @@ impl EnvironmentSpec {
         }
     }
 
+    /// Whether packages of conda are in it.
+    pub(super) fn needs_conda(&self) -> bool {
+        match &self.content {
+            EnvironmentContent::Conda(_) => true,
+            EnvironmentContent::Lock(lock) => !lock.explicit().is_empty(),
+            EnvironmentContent::Python(_) | EnvironmentContent::UvProject(_) => false,
+        }
+    }
+
     /// The requirements of Python packages that it names itself, conda's `pip:` section included.
     pub fn requirements(&self) -> &[Requirement] {
         match &self.content {
@@ -158,12 +167,17 @@ impl EnvironmentSpec {
             EnvironmentContent::UvProject(content) => {
                 format!("{} with the packages of uv.lock, by uv", python(&content.python))
             }
-            EnvironmentContent::Conda(content) => format!(
-                "Conda with {} from {}, and {} by uv",
-                count(content.dependencies.len(), "package"),
-                content.channels.join(", "),
-                count(content.pip.len(), "requirement"),
-            ),
+            EnvironmentContent::Conda(content) => {
+                let mut text = format!(
+                    "Conda with {} from {}",
+                    count(content.dependencies.len(), "package"),
+                    content.channels.join(", "),
+                );
+                if !content.pip.is_empty() {
+                    let _ = write!(text, ", and {} by uv", count(content.pip.len(), "requirement"));
+                }
+                text
+            }
             EnvironmentContent::Lock(lock) => format!(
                 "Python {} with exactly the {} of a lock",
                 lock.python_version().unwrap_or("of conda"),
