@@ -286,7 +286,7 @@ mod tests {
         let announced = announce(data_dir.path(), &store, 4321, false, true).unwrap();
         let note = at_port(data_dir.path(), 4321).unwrap();
         assert_eq!(note.store, fs::canonicalize(&store).unwrap().join("mlflow.db"));
-        assert_eq!(of_store(data_dir.path(), &note.store), [note.clone()]);
+        assert_eq!(of_store(data_dir.path(), &note.store), std::slice::from_ref(&note));
         assert!(ensure(data_dir.path(), &store, 4321).is_ok(), "it is served");
 
         let mut gone = note.clone();

@@ -668,7 +668,7 @@ mod tests {
             let json = metric_json(&point);
             assert_eq!(json["value"], expected);
             let back = metric(&json).unwrap();
-            assert!(back.value == value || (back.value.is_nan() && value.is_nan()));
+            assert_eq!(back.value.to_bits(), value.to_bits());
         };
         check(1.5, json!(1.5));
         check(f64::NAN, json!("NaN"));

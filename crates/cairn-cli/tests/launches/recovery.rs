@@ -12,7 +12,8 @@ use crate::{Home, eventually, processes_with, rounds, status_of, text};
 const COUNTING: &str = "for at in $(seq 1 COUNT); do echo line $at; sleep 0.01; done";
 
 fn counted(count: usize) -> String {
-    (1..=count).map(|at| format!("line {at}\n")).collect()
+    let lines: Vec<_> = (1..=count).map(|at| format!("line {at}\n")).collect();
+    lines.concat()
 }
 
 #[test]

@@ -95,8 +95,8 @@ fn another_store_gets_another_port_while_runs_log_to_the_first() {
         line.clear();
         std::io::BufRead::read_line(&mut server.lines, &mut line).unwrap();
     }
-    let link = line.split_whitespace().find(|word| word.starts_with("http")).unwrap();
-    let browser = Browser::enter(link);
+    let address = line.split_whitespace().find(|word| word.starts_with("http")).unwrap();
+    let browser = Browser::enter(address);
     let (spec, run_id) = home.tracked(&server, "until [ -e stop ]; do sleep 0.1; done");
     let id = home.start_for(spec, &run_id);
     eventually("it runs", 20, || home.launches.get(&id).unwrap().started_ms.is_some());

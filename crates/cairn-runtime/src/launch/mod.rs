@@ -570,7 +570,7 @@ impl Launches {
 
     /// The newest launches, at most so many, newest first.
     pub fn recent(&self, max: usize) -> Result<Vec<Launch>> {
-        let mut ids = self.ids_in(&self.root)?;
+        let mut ids = ids_in(&self.root)?;
         ids.sort_unstable_by(|a, b| b.cmp(a));
         let order = self.queue()?.order;
         Ok(ids.iter().filter_map(|id| self.look(id, &order).ok()).take(max).collect())
@@ -579,8 +579,7 @@ impl Launches {
     /// The launches that are not over, oldest first.
     pub fn active(&self) -> Result<Vec<Launch>> {
         let order = self.queue()?.order;
-        let mut launches: Vec<_> = self
-            .ids_in(&self.root.join("active"))?
+        let mut launches: Vec<_> = ids_in(&self.root.join("active"))?
             .iter()
             .filter_map(|id| self.look(id, &order).ok())
             .filter(|launch| !launch.state.is_ended())
@@ -668,14 +667,15 @@ impl Launches {
         }
         Ok(launch)
     }
+}
 
-    fn ids_in(&self, folder: &Path) -> Result<Vec<LaunchId>> {
-        let entries = match fs::read_dir(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.map_err(RuntimeError::io("reading", folder))?,
-        };
-        Ok(entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
-    }
+/// The launches that a folder names.
+fn ids_in(folder: &Path) -> Result<Vec<LaunchId>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(RuntimeError::io("reading", folder))?,
+    };
+    Ok(entries.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// Whether a text can be part of a path, as the ids of runs can.

@@ -228,8 +228,10 @@ impl Launches {
     }
 
     /// Whether a supervisor owns the launch, or is about to.
-    pub(super) fn is_at_work(&self, id: &LaunchId) -> bool {
-        matches!(self.patient_lock(id), Ok(None))
+    fn is_at_work(&self, id: &LaunchId) -> bool {
+        // The ledger too: someone may only be looking at one that is over.
+        matches!(self.try_lock(id), Ok(None))
+            && Launch::open(&self.folder(id)).is_ok_and(|launch| !launch.state.is_ended())
     }
 
     /// The lock of a launch; `None` while another process has it for longer than a look takes.

@@ -35,7 +35,7 @@ use watch::Watch;
 const LASTING: &str = "--lasting";
 
 /// How long the tracking server is waited for at the end, until the rest is left to `recover`.
-const REPORT_LIMIT: Duration = Duration::from_secs(60);
+const REPORT_LIMIT: Duration = Duration::from_mins(1);
 
 /// Runs what `cairn launch supervise` was given on its command line, and ends with it.
 ///
