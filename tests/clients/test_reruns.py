@@ -1,7 +1,9 @@
 """`cairn rerun --check` on real projects in real environments: what reproduces, and what is named when something does not."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,9 @@ from test_projects import RUN_SECONDS, data_url, git, home, projects, run, varia
 def check(variables, client, tmp_path):  # noqa: F811
     """Runs a run again; the exit code, what was printed, and the report that is kept with the new run."""
 
-    def go(run_id, *more):
+    def go(run_id, *more, env=None):
         argv = [program(), "rerun", run_id, "--check", *map(str, more)]
-        done = subprocess.run(argv, env=variables, cwd=tmp_path, text=True, capture_output=True, timeout=RUN_SECONDS, check=False)
+        done = subprocess.run(argv, env={**variables, **(env or {})}, cwd=tmp_path, text=True, capture_output=True, timeout=RUN_SECONDS, check=False)
         output = done.stdout + done.stderr
         lines = [line for line in output.splitlines() if line.startswith("Run ") and len(line) == 36]
         assert lines, output
@@ -130,8 +132,10 @@ def test_a_changed_data_file_is_named(run, projects, check, tmp_path):  # noqa: 
 
 
 def test_runs_of_mlflow_run_and_of_scripts_run_again_from_what_is_recorded(run, projects, check, client, experiment, variables):  # noqa: F811
-    ran = run(projects / "search", "-e", "train", "-P", "depth=2", "-P", "rate=0.1", "--env-manager", "local", who="mlflow")
-    report, again, output = check(original(ran))
+    # `python` is the one that MLflow is installed in.
+    env = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), variables["PATH"]])}
+    ran = run(projects / "search", "-e", "train", "-P", "depth=2", "-P", "rate=0.1", "--env-manager", "local", who="mlflow", env=env)
+    report, again, output = check(original(ran), env=env)
     assert report["verdict"] == "reproduced", output
     assert again.data.params["depth"] == "2"
 
@@ -146,11 +150,9 @@ def test_runs_of_mlflow_run_and_of_scripts_run_again_from_what_is_recorded(run, 
         "    mlflow.log_metric('loss', float(given.lr) * 2)\n",
         encoding="utf-8",
     )
-    import sys
-
     subprocess.run([sys.executable, str(script), "--lr", "0.25"], env={**variables, "MLFLOW_EXPERIMENT_ID": experiment}, check=True)
     (logged,) = client.search_runs([experiment])
-    report, again, output = check(logged.info.run_id)
+    report, again, output = check(logged.info.run_id, env=env)
     assert "Not known: Command line" in output
     assert again.data.metrics["loss"] == 0.5, output
     assert report["verdict"] == "reproduced", output

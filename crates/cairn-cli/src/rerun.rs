@@ -206,6 +206,12 @@ pub fn rerun(args: RerunArgs) -> anyhow::Result<ExitCode> {
     let tracking = target.tracking().map_err(told)?;
     let plan = rerun::plan(&tracking, &args.run_id).map_err(told)?;
     tell_plan(&plan)?;
+    for (is_asked, what) in [(args.current_code, "code"), (args.current_environment, "environment")]
+    {
+        if is_asked {
+            writeln!(io::stderr(), "  As asked, the {what} is today's, and not what was kept")?;
+        }
+    }
     let Some(mut request) = plan.with_params(&args.params) else {
         bail!("this run cannot be run again");
     };

@@ -324,12 +324,52 @@ fn list_files(
     let lines = git
         .ask(&["diff", "--no-ext-diff", "--no-color", "--unified=0", &old, &new, "--"])
         .unwrap_or_default();
-    code.touches_seed = lines.lines().any(|line| {
-        let is_change = (line.starts_with('+') && !line.starts_with("+++"))
-            || (line.starts_with('-') && !line.starts_with("---"));
-        is_change
-            && line
-                .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-                .any(super::causes::is_seed)
-    });
+    code.touches_seed = changes_seed(&lines);
+}
+
+/// Whether what follows a seed's name in the removed lines is not what follows it in the added ones:
+/// `random_state=seed` in a line that changed elsewhere is no change of a seed.
+fn changes_seed(diff: &str) -> bool {
+    let mut sides: [Vec<(String, String)>; 2] = [Vec::new(), Vec::new()];
+    for line in diff.lines() {
+        let side = match line.as_bytes() {
+            [b'-', b'-', b'-', ..] | [b'+', b'+', b'+', ..] => continue,
+            [b'-', ..] => 0,
+            [b'+', ..] => 1,
+            _ => continue,
+        };
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let mut rest = &line[1..];
+        while let Some(start) = rest.find(is_word) {
+            let text = &rest[start..];
+            let end = text.find(|c| !is_word(c)).unwrap_or(text.len());
+            let (word, after) = text.split_at(end);
+            rest = after;
+            if super::causes::is_seed(word) {
+                let value = after.trim_start_matches([' ', '=', '(', ':', '"', '\'']);
+                let value = value.split([',', ')', '#', ';', ' ', '"', '\'']).next();
+                sides[side].push((word.to_owned(), value.unwrap_or_default().to_owned()));
+            }
+        }
+    }
+    sides.iter_mut().for_each(|side| side.sort());
+    sides[0] != sides[1]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::changes_seed;
+
+    #[test]
+    fn a_seed_changed_when_its_value_did() {
+        let check = |diff: &str, expected| assert_eq!(changes_seed(diff), expected, "{diff}");
+        check(
+            "-split(x, size=0.25, random_state=seed)\n+split(x, size=0.3, random_state=seed)",
+            false,
+        );
+        check("-np.random.seed(42)\n+np.random.seed(43)", true);
+        check("-SEED = 1\n+SEED = 2", true);
+        check("+torch.manual_seed(0)", true);
+        check("--- a/seed.py\n+++ b/seed.py\n-x\n+y", false);
+    }
 }
