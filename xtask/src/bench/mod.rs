@@ -5,9 +5,12 @@
 //!   alone: `cargo xtask bench tracking --help` names them.
 //! * `table`: the first page of the run table of a very large store, in Rust.
 //! * `import`: an mlruns folder of 10,000 runs into a store, beside plain SQL and MLflow's migration.
+//! * `projects`: from asking for a run to its first line, building environments, launches; beside `mlflow
+//!   run`, uv and bare processes.
 //! * `start`: from process start to a filled run table in the window, and the memory of its process.
 
 mod import;
+mod projects;
 mod report;
 mod start;
 mod table;
@@ -27,7 +30,7 @@ use crate::workspace::Workspace;
 
 use report::Report;
 
-const PARTS: [&str; 4] = ["tracking", "table", "import", "start"];
+const PARTS: [&str; 5] = ["tracking", "table", "import", "projects", "start"];
 
 /// Runs `cargo xtask bench [PART …]`; without a part, all of them. What stands after `tracking` is
 /// for that part.
@@ -45,10 +48,10 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let mut python = PathBuf::new();
     setup::steps_for(workspace, Purpose::Tests, &mut steps)?;
     steps.need("interface build", || ui::build(workspace))?;
-    if wants("tracking") {
+    if wants("tracking") || wants("projects") {
         steps.need("cairn, release build", || run::release(workspace, run::CLI))?;
     }
-    if wants("tracking") || wants("import") {
+    if wants("tracking") || wants("import") || wants("projects") {
         steps.need("stock MLflow", || {
             let requirements = workspace.root.join("xtask/bench-requirements.txt");
             python = test::python_environment(workspace, "bench", &requirements)?;
@@ -83,6 +86,13 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
             })
         });
     }
+    if wants("projects") {
+        steps.attempt("measure: projects", || {
+            measured("projects", &mut report, |report| {
+                projects::measure(workspace, &python, scratch.path(), report)
+            })
+        });
+    }
     if wants("start") {
         steps.attempt("measure: start", || {
             measured("start", &mut report, |report| {
@@ -91,7 +101,7 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         });
     }
     let ended = steps.end();
-    if wants("table") || wants("import") || wants("start") {
+    if arguments.is_empty() || arguments.iter().any(|part| part != "tracking") {
         report.end()?;
     }
     ended

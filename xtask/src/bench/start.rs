@@ -127,7 +127,8 @@ fn megabytes(status: &str, name: &str) -> Result<f64> {
     Ok(kilobytes * 1024.0 / 1e6)
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+/// The middle of some values, of which there is at least one.
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
