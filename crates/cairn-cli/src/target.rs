@@ -5,7 +5,7 @@ use std::{net::TcpListener, path::PathBuf};
 use anyhow::{Context as _, anyhow};
 use cairn_app::{
     AppOptions,
-    app::{preferred_port, usual_store},
+    app::{preferred_port, remember_port, remembered_port, usual_store},
     token::token_of_launches,
 };
 use cairn_projects::launching::LaunchTarget;
@@ -25,7 +25,14 @@ pub fn of(store: Option<PathBuf>) -> anyhow::Result<LaunchTarget> {
     let data_dir = &options.data_dir;
     let port = match serving::of_store(data_dir, &path).first() {
         Some(note) => note.port,
-        None => free_port(preferred_port(&options))?,
+        None => {
+            let usual = preferred_port(&options);
+            let port = free_port(usual)?;
+            if port == usual && remembered_port(&options).is_none() {
+                remember_port(&options, port);
+            }
+            port
+        }
     };
     serving::ensure(data_dir, &path, port)?;
     Ok(LaunchTarget {
