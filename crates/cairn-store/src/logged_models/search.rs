@@ -88,7 +88,9 @@ impl ReadTx<'_> {
             order(&mut sql, key)?;
         }
         sql.push("creation_timestamp_ms DESC, model_id ASC LIMIT ");
-        sql.bind((search.max_results as i64).saturating_add(1)).push(" OFFSET ").bind(search.offset as i64);
+        sql.bind((search.max_results as i64).saturating_add(1))
+            .push(" OFFSET ")
+            .bind(search.offset as i64);
         let mut statement = self.connection.prepare(&sql.text)?;
         let rows = statement.query_map(sql.params(), model_from_row)?;
         let models = rows.collect::<rusqlite::Result<Vec<_>>>()?;

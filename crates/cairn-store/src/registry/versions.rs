@@ -125,7 +125,8 @@ impl ReadTx<'_> {
         if search.order.is_empty() {
             sql.push("v.last_updated_time DESC, ");
         }
-        sql.push("v.name ASC, v.version DESC LIMIT ").bind((search.max_results as i64).saturating_add(1));
+        sql.push("v.name ASC, v.version DESC LIMIT ")
+            .bind((search.max_results as i64).saturating_add(1));
         sql.push(" OFFSET ").bind(search.offset as i64);
         let mut statement = self.connection.prepare_cached(&sql.text)?;
         let rows = statement.query_map(sql.params(), version_from_row)?;
