@@ -579,6 +579,79 @@ mod tests {
         }
     }
 
+    /// B-23: whatever a project writes, what reaches uv is one line that begins with a package's name.
+    #[test]
+    fn hostile_strings_are_refused_or_stay_one_requirement() {
+        let payloads = [
+            "$(touch x)",
+            "`touch x`",
+            "; touch x",
+            "| touch x",
+            "&& touch x",
+            "> x",
+            "\n--index-url=http://x",
+            "\r-e .",
+            "\t--pre",
+            " --index-url http://x",
+            " -i http://x",
+            "--extra-index-url=http://x",
+            "-r/etc/passwd",
+            "'",
+            "\"",
+            "*",
+            "?",
+            "[",
+            "]",
+            "{}",
+            "~",
+            "!",
+            "#",
+            "%0a--pre",
+            "\u{0}",
+            "\u{2028}--pre",
+            "\\",
+            " @ $(id)",
+            " @ file:///x --pre",
+            "==1 --config-settings=x",
+            " ; os_name == '$(id)'",
+            "[-e]",
+        ];
+        let starts = [
+            "",
+            " ",
+            "-",
+            "--",
+            "toolz",
+            "toolz==1.0",
+            "toolz>=1 ",
+            "toolz @ https://x/",
+            "./",
+            "../",
+            "git+",
+            "-e ",
+            "\n",
+        ];
+        let mut count = 0;
+        for start in starts {
+            for payload in payloads {
+                count += 1;
+                let given = format!("{start}{payload}");
+                let Ok(requirement) = Requirement::parse(&given) else { continue };
+                let text = requirement.to_string();
+                assert!(!text.contains(char::is_control), "{given:?} became {text:?}");
+                assert!(
+                    text.starts_with(|c: char| c.is_ascii_alphanumeric()),
+                    "{given:?} became {text:?}"
+                );
+                assert!(
+                    !requirement.text().contains(" --") && requirement.hashes().is_empty(),
+                    "{given:?} became {text:?}"
+                );
+            }
+        }
+        assert!(count > 400, "{count}");
+    }
+
     #[test]
     fn names_are_compared_as_pep_503_does() {
         let name = |text: &str| Requirement::parse(text).map(|r| r.package());
