@@ -14,6 +14,7 @@ import "./large.mjs";
 import "./keyboard.mjs";
 import "./run-page.mjs";
 import "./models.mjs";
+import "./projects.mjs";
 import "./stores.mjs";
 import "./import.mjs";
 import "./appearance.mjs";

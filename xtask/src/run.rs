@@ -24,6 +24,8 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     setup::steps_for(workspace, Purpose::Run, &mut steps)?;
     steps.need("interface build", || ui::build(workspace))?;
     let mut cairn = if has_display() {
+        // The window starts the runs of a person by the program beside it.
+        steps.need("cairn, release build", || release(workspace, CLI))?;
         steps.need("window, release build", || release(workspace, DESKTOP))?;
         exec::program(workspace.built("release", "cairn-desktop"), &env::current_dir()?)
     } else {

@@ -225,7 +225,7 @@ pub(crate) fn plan_view(plan: RunPlan, is_allowed: bool) -> RunPlanView {
     let environment = plan.environment;
     RunPlanView {
         command: plan.command,
-        folder: errors::shorten_home(&plan.folder),
+        folder: errors::shorten_home(&plan.folder.components().collect::<PathBuf>()),
         environment: PlannedEnvironment {
             kind: match environment.kind {
                 EnvironmentKind::Python => "uv",

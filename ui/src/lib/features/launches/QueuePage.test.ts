@@ -68,7 +68,7 @@ describe("queue", () => {
   it("stops what runs, and takes out what waits", async () => {
     const { host } = open({ active: [launch("a")], waiting: [waiting("b", 1)] });
     await userEvent.click(await screen.findByRole("button", { name: "Stop churn: a" }));
-    await userEvent.click(screen.getByRole("button", { name: "Take churn: b out of the queue" }));
+    await userEvent.click(screen.getByRole("button", { name: "Take out churn: b" }));
     expect(host.callsOf("launch.stop")).toEqual([{ launch_id: "a" }]);
     expect(host.callsOf("launch.remove")).toEqual([{ launch_id: "b" }]);
   });
@@ -115,8 +115,8 @@ describe("queue", () => {
     });
     const row = (await screen.findByRole("link", { name: "calm-otter" })).closest("tr");
     expect(within(row as HTMLElement).getByText("Ended with exit code 3")).toBeTruthy();
-    await userEvent.click(screen.getByRole("button", { name: "Run calm-otter again" }));
-    await userEvent.click(screen.getByRole("button", { name: "Run churn: b again" }));
+    await userEvent.click(screen.getByRole("button", { name: "Run again calm-otter" }));
+    await userEvent.click(screen.getByRole("button", { name: "Run again churn: b" }));
     expect(onagain).toHaveBeenCalledExactlyOnceWith("r");
     expect(host.callsOf("launch.again")).toEqual([{ launch_id: "b" }]);
   });

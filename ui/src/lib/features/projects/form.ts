@@ -209,7 +209,9 @@ export function problemsOf(form: Form, sweep: SweepForm | undefined): Map<string
     if (sweep.metric.trim() === "" && (sweep.method === "tpe" || sweep.prune)) {
       problems.set("metric", "The metric that tells which run is best is needed");
     }
-    if (wholeNumber(sweep.trials) === undefined) problems.set("trials", "At least 1");
+    if (sweep.method !== "grid" && wholeNumber(sweep.trials) === undefined) {
+      problems.set("trials", "At least 1");
+    }
     if (wholeNumber(sweep.parallel) === undefined) problems.set("parallel", "At least 1");
   }
   return problems;

@@ -1,0 +1,219 @@
+/** Projects: added, run, followed, stopped, run again. What runs is real. */
+import assert from "node:assert/strict";
+import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
+
+import { matchTree, scan } from "./lib/accessibility.mjs";
+import { writeProject } from "./lib/project.mjs";
+import { test, until } from "./lib/tests.mjs";
+
+/** A run begins with an environment that is made: on a busy machine that takes its time. */
+const RUN_MS = 60_000;
+
+const projectPlace = (folder, more = "") => `/projects/one?uri=${encodeURIComponent(folder)}${more}`;
+
+/** Opens the page of the small project, in its own window. */
+async function openProject(world, more = "") {
+  const folder = writeProject(world.path("churn"));
+  const server = await world.serve();
+  const { page, window } = await world.open(server, projectPlace(folder, more));
+  await page.getByRole("heading", { name: "churn", level: 1 }).waitFor();
+  return { folder, server, page, window };
+}
+
+/** Presses what runs the form. */
+async function press(page, name) {
+  await page.getByRole("button", { name, exact: true }).click();
+}
+
+function status(page, word) {
+  return page.locator("header").getByText(word, { exact: true }).waitFor({ timeout: RUN_MS });
+}
+
+test("a project is added by its folder, and one that cannot be read says where and why", async (world) => {
+  const folder = writeProject(world.path("churn"));
+  const broken = world.path("broken");
+  mkdirSync(broken);
+  writeFileSync(
+    `${broken}/MLproject`,
+    'name: broken\nentry_points:\n  main:\n    parameters: {alpha: float}\n    command: "python x.py {beta}"\n',
+  );
+  const server = await world.serve();
+  const { page, window } = await world.open(server, "/projects");
+  await page.getByRole("heading", { name: "No projects yet" }).waitFor();
+  await scan(page, "no projects");
+  for (const path of [broken, folder]) {
+    await page.getByRole("link", { name: "Projects", exact: true }).first().click();
+    await press(page, "Add a project…");
+    await page.getByLabel(/A folder, a git address/).fill(path);
+    await page.keyboard.press("Enter");
+    await page.getByRole("heading", { level: 1, name: path === folder ? "churn" : "broken" }).waitFor();
+  }
+  await page.getByRole("link", { name: "Projects", exact: true }).first().click();
+  const list = page.getByRole("region", { name: "Projects" });
+  await list.getByText("MLproject:5").waitFor();
+  await scan(page, "list of projects");
+  await matchTree(page.getByRole("main"), "projects");
+  assert.equal((await window.callsOf("project.run")).length, 0);
+
+  await list.getByRole("link", { name: "broken" }).click();
+  await page.getByRole("alert").getByText("MLproject:5").waitFor();
+  await scan(page, "a project that cannot be read");
+});
+
+test("the form of a project shows what would run, and says what is wrong while it is typed", async (world) => {
+  const { page, window } = await openProject(world);
+  const plan = page.getByRole("complementary", { name: "What would run" });
+  await plan.getByText(/python train\.py 0\.5 7 /).waitFor();
+  await plan.getByText("(will be built first)").waitFor();
+  await scan(page, "form of a project");
+  await matchTree(page.getByRole("main"), "project");
+
+  await page.getByLabel(/^alpha/).fill("a half");
+  await page.getByText("“a half” is not a number", { exact: true }).waitFor();
+  const run = page.getByRole("button", { name: "Allow and run" });
+  await until("nothing to run", () => run.isDisabled());
+  await scan(page, "a wrong value");
+  await page.getByLabel(/^alpha/).fill("0.25");
+  await page.getByLabel(/^data/).fill("nowhere.csv");
+  await page.getByText(/nowhere\.csv/).first().waitFor();
+  await until("nothing to run", () => run.isDisabled());
+  await page.getByLabel(/^data/).fill("data.csv");
+  await plan.getByText(/python train\.py 0\.25 7 /).waitFor();
+  await until("something to run", () => run.isEnabled());
+  assert.equal((await window.callsOf("project.run")).length, 0);
+});
+
+test("a project runs by one press, is asked for once, and again when a file changed", async (world) => {
+  const { folder, page } = await openProject(world);
+  await press(page, "Allow and run");
+  await status(page, "Finished");
+  const log = page.getByRole("region", { name: "Lines of the log" });
+  await log.getByText("<b>4</b>").waitFor();
+  assert.equal(await log.locator("b").count(), 0);
+  await page.keyboard.press("1");
+  await page.getByRole("link", { name: "loss" }).waitFor();
+
+  await page.goto(new URL(projectPlace(folder), page.url()).href);
+  await page.getByText("(built)").waitFor();
+  await page.getByRole("button", { name: "Run", exact: true }).waitFor();
+  await page.getByRole("heading", { name: "Latest runs" }).waitFor();
+  appendFileSync(`${folder}/train.py`, "print('changed')\n");
+  await page.reload();
+  await page.getByRole("button", { name: "Allow and run" }).waitFor();
+});
+
+test("what runs is seen from everywhere, followed and stopped", async (world) => {
+  const { page } = await openProject(world, "&entry=wait");
+  await press(page, "Allow and run");
+  const log = page.getByRole("region", { name: "Lines of the log" });
+  await log.getByText("tick 3", { exact: true }).waitFor({ timeout: RUN_MS });
+  await page.getByRole("link", { name: "Models", exact: true }).click();
+  await page.getByRole("button", { name: /1 running/ }).click();
+  const list = page.getByRole("dialog", { name: "Running and waiting" });
+  await scan(page, "what runs");
+  await list.getByRole("link", { name: "Queue" }).click();
+  await page.getByRole("heading", { name: "Queue", level: 1 }).waitFor();
+  await page.getByRole("heading", { name: /^Running/ }).waitFor();
+  await scan(page, "a queue at work");
+  await page.getByRole("button", { name: /^Stop / }).click();
+  await page.getByText("Stopped", { exact: true }).first().waitFor({ timeout: RUN_MS });
+  await until("nothing running", async () => {
+    return (await page.getByRole("button", { name: /1 running/ }).count()) === 0;
+  });
+});
+
+test("a run that fails says why, shows the first error, and is run again", async (world) => {
+  const { page } = await openProject(world, "&entry=fail");
+  await press(page, "Allow and run");
+  await status(page, "Failed");
+  await page.getByText(/Ended with exit code 1/).first().waitFor();
+  await press(page, "First error");
+  await page.locator(".line.here").getByText(/Traceback|ValueError/).waitFor();
+  await scan(page, "log of a failed run");
+  await page.getByRole("link", { name: "Queue" }).first().click();
+  await page.getByText(/Ended with exit code 1/).first().waitFor();
+  await scan(page, "a queue with what failed");
+});
+
+test("waiting runs are put in another order by keys, and taken out", async (world) => {
+  const { page, server, folder } = await openProject(world, "&entry=wait");
+  await page.request.post(`${server.origin}/call/queue.set_paused`, { data: { paused: true } });
+  const plan = await (
+    await page.request.post(`${server.origin}/call/project.plan`, { data: draft(folder, "first") })
+  ).json();
+  for (const name of ["first", "second", "third"]) {
+    const answer = await page.request.post(`${server.origin}/call/project.run`, {
+      data: { draft: draft(folder, name), allow: plan.content_hash },
+    });
+    assert.equal(answer.status(), 200, await answer.text());
+  }
+  await page.goto(`${server.origin}/queue`);
+  const rows = page.getByRole("region", { name: "Launches" }).getByRole("row");
+  const order = async () => (await rows.allInnerTexts()).map((text) => /first|second|third/.exec(text)?.[0]);
+  await until("three that wait", async () => (await order()).length === 3);
+  assert.deepEqual(await order(), ["first", "second", "third"]);
+  await page.getByText(/Paused:/).waitFor();
+  await page.getByRole("button", { name: /^Move third/ }).focus();
+  await page.keyboard.press("ArrowUp");
+  await until("the third before the second", async () => (await order()).join() === "first,third,second");
+  await scan(page, "a queue that is paused");
+  for (const name of ["first", "second", "third"]) {
+    await page.getByRole("button", { name: new RegExp(`^Take out ${name}`) }).click();
+  }
+  await until("none that waits", async () => (await page.getByRole("button", { name: /^Move / }).count()) === 0);
+});
+
+function draft(uri, runName) {
+  return { uri, entry_point: "wait", params: [], run_name: runName };
+}
+
+test("a run is run again by one key, and the report says that it reproduced", async (world) => {
+  const { page } = await openProject(world);
+  await press(page, "Allow and run");
+  await status(page, "Finished");
+  const first = await page.getByRole("heading", { level: 1 }).innerText();
+  await page.getByRole("tab", { name: "Code and environment" }).click();
+  await page.getByRole("heading", { name: "Code", exact: true }).waitFor();
+  await scan(page, "code and environment of a run");
+  await page.keyboard.press("r");
+  await page.getByRole("link", { name: `${first} again` }).click({ timeout: RUN_MS });
+  await page.getByRole("heading", { level: 1, name: `${first} again` }).waitFor();
+  await status(page, "Finished");
+  await page.getByRole("tab", { name: "Reproduction" }).click();
+  const verdict = page.getByRole("region", { name: "Verdict" });
+  await verdict.getByText("Reproduced", { exact: true }).waitFor({ timeout: RUN_MS });
+  await verdict.getByRole("link", { name: first }).waitFor();
+  await scan(page, "reproduction report");
+});
+
+test("a run again with another seed differs, and the seed is named first", async (world) => {
+  const { page } = await openProject(world);
+  await press(page, "Allow and run");
+  await status(page, "Finished");
+  await page.keyboard.press("Shift+R");
+  await page.getByRole("heading", { name: "Run again with changes" }).waitFor();
+  await page.getByLabel(/^seed/).fill("8");
+  await page.getByText(/train\.py 0\.5 8 /).waitFor();
+  await scan(page, "run again with changes");
+  await press(page, "Run with changes");
+  await status(page, "Finished");
+  await page.getByRole("tab", { name: "Reproduction" }).click({ timeout: RUN_MS });
+  await page.getByRole("region", { name: "Verdict" }).getByText("Differs", { exact: true }).waitFor({ timeout: RUN_MS });
+  const causes = page.getByRole("region", { name: /Likely causes/ });
+  assert.match(await causes.getByRole("listitem").first().innerText(), /seed/i);
+  await scan(page, "a report that differs");
+});
+
+test("environments say what they take, and are removed after a question", async (world) => {
+  const { page } = await openProject(world);
+  await press(page, "Allow and run");
+  await status(page, "Finished");
+  await page.getByRole("link", { name: "Environments", exact: true }).click();
+  const list = page.getByRole("region", { name: "Environments" });
+  await list.getByRole("row").nth(1).waitFor();
+  await scan(page, "environments");
+  await list.getByRole("button", { name: /^Remove / }).click();
+  await scan(page, "an environment to be removed");
+  await page.getByRole("dialog").getByRole("button", { name: "Remove", exact: true }).click();
+  await page.getByRole("heading", { name: "No environments yet" }).waitFor();
+});
