@@ -91,6 +91,7 @@ function masked(tree) {
     // The title as it was when the page was entered, spoken once; its name may not be known then.
     .replaceAll(/^- text: .* · Cairn\n?/gm, "")
     .replaceAll(/\b[0-9a-f]{32}\b/g, "<id>")
+    .replaceAll(/python-[0-9a-f]{16}/g, "<environment>")
     .replaceAll(/127\.0\.0\.1:\d+/g, "127.0.0.1:<port>")
     .replaceAll(/disk [\d.]+ [kMGTP]?B free/g, "disk <size> free")
     .replaceAll(/\/[^\s"]*cairn-interface-\w+/g, "<folder>");

@@ -7,7 +7,7 @@ use cairn_projects::{
     EnvManager, EnvironmentKind, ParameterOrigin, Problem, Project, ProjectError, RunPlan,
     RunRequest, launch_spec,
     launching::LaunchTarget,
-    pipeline::{Pipeline, PipelineRequest},
+    pipeline::{self, Pipeline, PipelineRequest},
     plan, plan_fetched, rerun,
     sweep::{self, Direction, Goal, Method, Prune, SweepRequest, Values},
 };
@@ -370,19 +370,8 @@ pub(crate) async fn run_pipeline(app: &App, args: RunStart) -> Result<LaunchView
     run.entry_point = "main".to_owned();
     remember(app, &run.uri)?;
     let request = PipelineRequest { run, ignore_cache: false, resume_run_id: None };
-    let id = blocking(move || submit_pipeline(&target, &request)).await?;
+    let id = blocking(move || pipeline::submit(&target, &request)).await?;
     answer(app, id).await
-}
-
-/// Starts a pipeline at once: it only waits, and its steps queue.
-fn submit_pipeline(
-    target: &LaunchTarget,
-    request: &PipelineRequest,
-) -> cairn_projects::Result<LaunchId> {
-    let name = Place::of(&request.run.uri).name();
-    let title = request.run.run_name.clone().unwrap_or(format!("{name}: pipeline"));
-    let spec = target.spec(title, LaunchKind::Pipeline, None, request)?;
-    target.submit(spec, Placement::Now)
 }
 
 fn sweep_of(run: RunRequest, args: &SweepStart) -> SweepRequest {
@@ -503,7 +492,7 @@ pub(crate) async fn again(app: &App, old: &Launch) -> Result<LaunchView, Command
             let asked = Asked { request: run, here: None, original: None };
             let plan = planned(app, &asked).await?;
             consent(app, &plan, &asked, None)?;
-            blocking(move || submit_pipeline(&target, &chain)).await?
+            blocking(move || pipeline::submit(&target, &chain)).await?
         }
         LaunchKind::Project | LaunchKind::Rerun => {
             let mut request: RunRequest = serde_json::from_value(request).map_err(|_| wrong())?;

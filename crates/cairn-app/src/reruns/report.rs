@@ -140,8 +140,9 @@ fn tolerance(absolute: f64, relative: f64) -> String {
     if parts.is_empty() { "equal".to_owned() } else { format!("± {}", parts.join(" and ")) }
 }
 
-/// A number that a person wrote, as short as it is exact.
+/// A number in at most four digits.
 fn number(value: f64) -> String {
+    let value: f64 = format!("{value:.3e}").parse().unwrap_or(value);
     if (1e-4..1e6).contains(&value) { format!("{value}") } else { format!("{value:e}") }
 }
 

@@ -56,7 +56,7 @@ describe("report of a rerun", () => {
     expect(
       within(row as HTMLElement)
         .getAllByRole("cell")
-        .map((cell) => cell.textContent?.trim()),
+        .map((cell) => cell.textContent?.trim().replaceAll(/\s+/g, " ")),
     ).toEqual(["0.5000", "0.7500", "0.250", "equal", "Failed Differs"]);
     expect(screen.getByText("model.pkl")).toBeTruthy();
     expect(screen.queryByRole("region", { name: "Environment" })).toBeNull();
