@@ -63,6 +63,12 @@ export function kindWord(launch: LaunchView): string {
   }
 }
 
+/** What a launch's title says beside the name of its run. */
+export function titleBeside(launch: LaunchView): string {
+  const name = launch.run?.name ?? "";
+  return launch.title.startsWith(name) ? launch.title.slice(name.length).trim() : launch.title;
+}
+
 /** The waiting launch that `launchId` goes before when it moves by `step` places; `null` for last. */
 export function movedBefore(
   waiting: readonly LaunchView[],
