@@ -45,7 +45,7 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
 pub const DESKTOP: &[&str] = &["--package", "cairn-desktop", "--features", "custom-protocol"];
 
 /// Cargo's arguments for the program `cairn`.
-pub const CLI: &[&str] = &["--package", "cairn-cli", "--bin", "cairn"];
+pub const CLI: &[&str] = &["--package", "cairn-cli", "--bin", "cairn", "--bin", "cairn-supervisor"];
 
 /// Cargo's arguments for the program for conda environments.
 const CONDA: &[&str] = &["--package", "cairn-conda", "--bin", "cairn-conda"];

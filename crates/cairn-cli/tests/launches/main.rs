@@ -271,6 +271,31 @@ fn both_streams_are_kept_in_their_order_and_the_child_sees_what_it_should() {
 }
 
 #[test]
+fn nobody_else_can_read_what_is_kept() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    let server = home.serve(0, &[]);
+    let (spec, run_id) = home.tracked(&server, "echo secret");
+    let id = home.start_for(spec, &run_id);
+    assert_eq!(home.cause(&id, 20), Cause::Code { code: 0 });
+    let mut folders = vec![home.path().join("data")];
+    let mut seen = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap().flatten() {
+            let data = entry.metadata().unwrap();
+            assert_eq!(data.permissions().mode() & 0o077, 0, "{:?}", entry.path());
+            seen += 1;
+            if data.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    assert!(seen > 12, "{seen}");
+    let folder = home.launches.folder(&id);
+    assert!(!folder.join("environment").exists(), "the environment is kept until the start only");
+}
+
+#[test]
 fn what_is_prepared_is_run_and_a_failure_of_it_is_told() {
     let home = Home::new();
     let prepare = |script: &str| {

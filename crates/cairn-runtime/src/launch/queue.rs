@@ -266,7 +266,7 @@ impl Launches {
     /// Starts the supervisor, which gets the lock without letting go of it in between.
     fn spawn_supervisor(&self, id: &LaunchId, lock: File) -> Result<()> {
         let folder = self.folder(id);
-        let program = self.program.clone().map_or_else(program, Ok)?;
+        let program = supervisor_program(self.program.clone().map_or_else(program, Ok)?);
         let errors = folder.join("supervisor.log");
         let errors = fs::OpenOptions::new()
             .append(true)
@@ -364,6 +364,12 @@ fn kept_environment(folder: &Path) -> Option<Vec<(OsString, OsString)>> {
         Some((owned(&pair[..at]), owned(&pair[at + 1..])))
     });
     Some(pairs.collect())
+}
+
+/// The program that supervises: the small one beside `cairn`, else `cairn` itself.
+fn supervisor_program(cairn: PathBuf) -> PathBuf {
+    let small = cairn.with_file_name("cairn-supervisor");
+    if crate::programs::is_executable(&small) { small } else { cairn }
 }
 
 /// The program `cairn`: `CAIRN_PROGRAM`, this program itself, or the one beside it.

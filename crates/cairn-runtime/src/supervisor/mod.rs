@@ -119,8 +119,9 @@ fn own_lock(folder: &Path) -> Result<Option<File>> {
     let given = || -> io::Result<Option<File>> {
         use std::os::fd::AsFd as _;
         let stdin = File::from(io::stdin().as_fd().try_clone_to_owned()?);
-        let (given, wanted) = (stdin.metadata()?, fs::metadata(&path)?);
-        let is_it = given.ino() == wanted.ino() && given.dev() == wanted.dev();
+        let given = stdin.metadata()?;
+        let is_it = fs::metadata(&path)
+            .is_ok_and(|wanted| given.ino() == wanted.ino() && given.dev() == wanted.dev());
         Ok(is_it.then_some(stdin))
     };
     let given = given().map_err(RuntimeError::io("opening", &path))?;
