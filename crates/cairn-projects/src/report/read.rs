@@ -352,7 +352,9 @@ fn changes_seed(diff: &str) -> bool {
             }
         }
     }
-    sides.iter_mut().for_each(|side| side.sort());
+    for side in &mut sides {
+        side.sort();
+    }
     sides[0] != sides[1]
 }
 
