@@ -76,8 +76,8 @@ fn a_supervisor_is_small() {
     let resident = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
     let kilobytes: u64 = resident.split_whitespace().nth(1).unwrap().parse().unwrap();
     eprintln!("the supervisor has {kilobytes} kB resident");
-    // A debug build is several times as large; `cargo xtask bench projects` measures the other.
-    assert!(kilobytes < if cfg!(debug_assertions) { 24_000 } else { 6_000 }, "{kilobytes} kB");
+    // A debug build is a little larger.
+    assert!(kilobytes < if cfg!(debug_assertions) { 8_000 } else { 6_000 }, "{kilobytes} kB");
     let metrics = server.tracking().get_run(&run_id).unwrap().metrics;
     for name in [
         "system/cpu_utilization_percentage",
