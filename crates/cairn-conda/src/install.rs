@@ -18,7 +18,7 @@ use crate::request::{Failure, Made, Request};
 use crate::solve;
 
 /// How long a server may take to answer, and to send more.
-const NETWORK_LIMIT: Duration = Duration::from_secs(60);
+const NETWORK_LIMIT: Duration = Duration::from_mins(1);
 
 /// Makes the environment that is asked for.
 #[expect(clippy::print_stdout, reason = "progress is told line by line")]

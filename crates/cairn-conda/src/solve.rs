@@ -1,5 +1,6 @@
 //! Which packages: chosen from channels, or named exactly.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use rattler_conda_types::{
@@ -185,7 +186,13 @@ async fn unreachable(
 pub fn lock_line(record: &RepoDataRecord) -> String {
     let mut url = record.url.clone();
     let package = &record.package_record;
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    };
     let digest = match (&package.sha256, &package.md5) {
         (Some(sha256), _) => Some(format!("sha256:{}", hex(sha256))),
         (None, Some(md5)) => Some(hex(md5)),
