@@ -357,7 +357,7 @@ fn hint_of(cause: &cairn_runtime::launch::Cause) -> Option<String> {
     use cairn_runtime::launch::Cause;
     match cause {
         Cause::PrepareFailed { hint, .. } => hint.clone(),
-        Cause::Code { code: 0 } | Cause::Stopped => None,
+        Cause::Code { code: 0 } | Cause::Stopped | Cause::CannotStart { .. } => None,
         Cause::OutOfMemory => {
             Some("Use less data or smaller batches, or run fewer at a time.".to_owned())
         }
@@ -365,7 +365,6 @@ fn hint_of(cause: &cairn_runtime::launch::Cause) -> Option<String> {
         Cause::Code { .. } | Cause::Signal { .. } => {
             Some("The last lines of its log say why.".to_owned())
         }
-        Cause::CannotStart { .. } => None,
     }
 }
 

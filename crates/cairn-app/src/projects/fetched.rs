@@ -108,7 +108,7 @@ pub(crate) fn project_error(error: &cairn_projects::ProjectError) -> CommandErro
         first.make_ascii_uppercase();
     }
     let mut failure = CommandError::new(code, message);
-    failure.hint = error.hint().map(|hint| hint.to_string());
+    failure.hint = error.hint();
     failure
 }
 

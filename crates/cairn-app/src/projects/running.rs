@@ -367,7 +367,7 @@ pub(crate) async fn run_pipeline(app: &App, args: RunStart) -> Result<LaunchView
     consent(app, &plan, &asked, args.allow.as_deref())?;
     let target = target(app)?;
     let mut run = asked.request;
-    run.entry_point = "main".to_owned();
+    "main".clone_into(&mut run.entry_point);
     remember(app, &run.uri)?;
     let request = PipelineRequest { run, ignore_cache: false, resume_run_id: None };
     let id = blocking(move || pipeline::submit(&target, &request)).await?;
@@ -488,7 +488,7 @@ pub(crate) async fn again(app: &App, old: &Launch) -> Result<LaunchView, Command
         LaunchKind::Pipeline => {
             let chain: PipelineRequest = serde_json::from_value(request).map_err(|_| wrong())?;
             let mut run = chain.run.clone();
-            run.entry_point = PIPELINE.to_owned();
+            PIPELINE.clone_into(&mut run.entry_point);
             let asked = Asked { request: run, here: None, original: None };
             let plan = planned(app, &asked).await?;
             consent(app, &plan, &asked, None)?;

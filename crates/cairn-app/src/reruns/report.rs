@@ -78,11 +78,11 @@ pub(super) fn view(report: Report, links: &HashMap<String, RunLink>) -> Reproduc
         });
     }
     code.extend(report.code.files.iter().map(|file| {
-        let lines = format!("{} lines added, {} removed", file.added_lines, file.removed_lines);
+        let counted = format!("{} lines added, {} removed", file.added_lines, file.removed_lines);
         let (original, rerun) = match file.change {
-            FileChange::Added => (None, Some(lines)),
+            FileChange::Added => (None, Some(counted)),
             FileChange::Removed => (Some("removed since".to_owned()), None),
-            _ => (Some("as captured".to_owned()), Some(lines)),
+            FileChange::Changed => (Some("as captured".to_owned()), Some(counted)),
         };
         Difference { name: file.path.clone(), original, rerun }
     }));
