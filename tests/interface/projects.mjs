@@ -188,12 +188,14 @@ test("a run is run again by one key, and the report says that it reproduced", as
 
 test("a run again with another seed differs, and the seed is named first", async (world) => {
   const { page } = await openProject(world);
+  await page.getByLabel(/^alpha/).fill("0.25");
+  await page.getByText(/train\.py 0\.25 7 /).waitFor();
   await press(page, "Allow and run");
   await status(page, "Finished");
   await page.keyboard.press("Shift+R");
   await page.getByRole("heading", { name: "Run again with changes" }).waitFor();
   await page.getByLabel(/^seed/).fill("8");
-  await page.getByText(/train\.py 0\.5 8 /).waitFor();
+  await page.getByText(/train\.py 0\.25 8 /).waitFor();
   await scan(page, "run again with changes");
   await press(page, "Run with changes");
   await status(page, "Finished");

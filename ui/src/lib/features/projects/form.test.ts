@@ -78,6 +78,15 @@ describe("the form of an entry point", () => {
     ]);
   });
 
+  it("gives every value of a run that is repeated, not only what was changed", () => {
+    const form = formOf(ENTRY, [{ key: "data", value: "x" }]);
+    expect(draftOf({ ...BASE, rerun_of: "r" }, form, false).params.map(({ key }) => key)).toEqual([
+      "alpha",
+      "data",
+      "source",
+    ]);
+  });
+
   it("refuses a parameter that is named twice, or not at all", () => {
     const form = formOf(ENTRY, [{ key: "data", value: "x" }]);
     form.extra = [

@@ -130,12 +130,16 @@ export function variationProblem(field: Field, method: SweepMethod): string | un
   return undefined;
 }
 
-/** What is asked for. A value that is the default is not given, so that a changed default counts. */
+/**
+ * What is asked for. A value that is the default is not given, so that a changed default counts; of a
+ * run that is repeated every value is given, because the defaults in its form are what it had.
+ */
 export function draftOf(base: RunDraft, form: Form, isSweep: boolean): RunDraft {
   const params: KeyValue[] = [];
   for (const field of form.fields) {
     const varies = isSweep && field.variation !== "one";
-    if (!varies && field.text !== "" && field.text !== field.default) {
+    const isGiven = base.rerun_of !== null || field.text !== field.default;
+    if (!varies && field.text !== "" && isGiven) {
       params.push({ key: field.name, value: field.text });
     }
   }
