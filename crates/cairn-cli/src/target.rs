@@ -23,16 +23,15 @@ pub fn of(store: Option<PathBuf>) -> anyhow::Result<LaunchTarget> {
     // What is wrong with it is told here, not in the log of a launch.
     drop(serve::open(&path, OpenOptions::Create)?);
     let data_dir = &options.data_dir;
-    let port = match serving::of_store(data_dir, &path).first() {
-        Some(note) => note.port,
-        None => {
-            let usual = preferred_port(&options);
-            let port = free_port(usual)?;
-            if port == usual && remembered_port(&options).is_none() {
-                remember_port(&options, port);
-            }
-            port
+    let port = if let Some(note) = serving::of_store(data_dir, &path).first() {
+        note.port
+    } else {
+        let usual = preferred_port(&options);
+        let port = free_port(usual)?;
+        if port == usual && remembered_port(&options).is_none() {
+            remember_port(&options, port);
         }
+        port
     };
     serving::ensure(data_dir, &path, port)?;
     Ok(LaunchTarget {

@@ -90,9 +90,9 @@ impl Bench {
         let project_file = format!("name: bench\npython_env: python_env.yaml\n{entry_points}");
         fs::write(project.join("MLproject"), project_file)?;
         fs::write(project.join("first_line.py"), SCRIPT)?;
-        let dependencies: String =
-            REQUIREMENTS.iter().map(|requirement| format!("  - {requirement}\n")).collect();
-        let environment = format!("python: '{}'\ndependencies:\n{dependencies}", bench.version);
+        let dependencies = REQUIREMENTS.join("\n  - ");
+        let environment =
+            format!("python: '{}'\ndependencies:\n  - {dependencies}\n", bench.version);
         fs::write(project.join("python_env.yaml"), environment)?;
         Ok(bench)
     }

@@ -5,7 +5,7 @@ use std::fs;
 use cairn_runtime::environment::notebook::{self, NotebookParameter};
 use cairn_runtime::{CancellationToken, Environments, Process, ProcessSpec};
 
-const NOTEBOOK: &str = r##"{
+const NOTEBOOK: &str = r#"{
  "cells": [
   {"cell_type": "code", "id": "a", "metadata": {"tags": ["parameters"]}, "execution_count": null, "outputs": [],
    "source": ["alpha = 0.1\n", "label = 'none'"]},
@@ -15,7 +15,7 @@ const NOTEBOOK: &str = r##"{
  ],
  "metadata": {"kernelspec": {"display_name": "Some other", "language": "python", "name": "some-other"}},
  "nbformat": 4, "nbformat_minor": 5
-}"##;
+}"#;
 
 #[tokio::test]
 async fn notebook_gets_typed_parameters_and_is_kept_up_to_the_cell_that_failed() {
