@@ -248,11 +248,13 @@ mod tests {
 
     #[test]
     fn a_folder_has_one_address_however_it_was_given() {
-        for given in ["/work/churn", "/work/churn/", "file:///work/churn", "/work//churn/."] {
-            check(given, "/work/churn", "churn", ProjectKind::Folder);
+        for given in
+            ["/home/ada/churn", "/home/ada/churn/", "file:///home/ada/churn", "/home/ada//churn/."]
+        {
+            check(given, "/home/ada/churn", "churn", ProjectKind::Folder);
         }
-        for given in ["/work#churn", "file:///work#churn"] {
-            check(given, "/work/churn", "churn", ProjectKind::Folder);
+        for given in ["/home/ada#churn", "file:///home/ada#churn"] {
+            check(given, "/home/ada/churn", "churn", ProjectKind::Folder);
         }
     }
 

@@ -21,7 +21,7 @@ function launch(id: string, more: Partial<LaunchView> = {}): LaunchView {
     step: null,
     run: null,
     run_id: null,
-    project: "/work/churn",
+    project: "/home/ada/churn",
     parent_run_id: null,
     other_store: null,
     counts: true,

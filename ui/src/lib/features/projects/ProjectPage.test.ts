@@ -12,7 +12,7 @@ import type { ProjectPlace } from "./address";
 import ProjectPage from "./ProjectPage.svelte";
 
 const PROJECT: ProjectDetail = {
-  uri: "/work/churn",
+  uri: "/home/ada/churn",
   name: "churn",
   place: "~/churn",
   kind: "folder",
@@ -38,7 +38,7 @@ const PROJECT: ProjectDetail = {
 };
 const PLAN: RunPlanView = {
   command: "python train.py 0.5 data.csv",
-  folder: "/work/churn",
+  folder: "/home/ada/churn",
   environment: {
     kind: "uv",
     summary: "Python 3.11, 2 packages",
@@ -54,7 +54,7 @@ const PLAN: RunPlanView = {
   warnings: [],
 };
 const LAUNCH = { launch_id: "l1", title: "churn", run: null } as LaunchView;
-const PLACE: ProjectPlace = { uri: "/work/churn", version: null, entry: "", isSweep: false };
+const PLACE: ProjectPlace = { uri: "/home/ada/churn", version: null, entry: "", isSweep: false };
 
 function open(
   plan: Partial<RunPlanView> = {},

@@ -26,7 +26,7 @@ const ENTRY: ProjectEntryPoint = {
   is_script: false,
 };
 const BASE: RunDraft = {
-  uri: "/work/churn",
+  uri: "/home/ada/churn",
   version: null,
   entry_point: "main",
   params: [],

@@ -258,10 +258,10 @@ describe("page of a run", () => {
         rerun_of: { run_id: "o", experiment_id: "7", name: "first-one", status: "FINISHED" },
         verdict: "within_tolerance",
         code: {
-          project: "/work/churn",
+          project: "/home/ada/churn",
           entry_point: "main",
           command: "python train.py",
-          folder: "/work/churn",
+          folder: "/home/ada/churn",
           commit: null,
           branch: null,
           remote: null,
