@@ -15,7 +15,7 @@ use ts_rs::TS;
 
 use crate::{
     artifacts::FileHandles,
-    dto::{AppInfo, CommandError, LiveEvent, ServerStatus, StoreStatus},
+    dto::{AppInfo, CommandError, ErrorCode, LiveEvent, ServerStatus, StoreStatus},
     errors,
     imports::Imports,
     jobs::Jobs,
@@ -199,6 +199,32 @@ impl App {
             .ok_or_else(errors::no_store)
     }
 
+    /// The open store and the address that clients log to it at. `refusal` and `who` begin the
+    /// sentences that say why nothing can be logged: `Nothing can be run`, `Runs`.
+    ///
+    /// Errors: no store is open, it is open for reading only, its port is off.
+    pub(crate) fn place_to_log(
+        &self,
+        refusal: &str,
+        who: &str,
+    ) -> Result<(Store, String), CommandError> {
+        let store = self.store()?;
+        if let Some(reason) = store.read_only() {
+            return Err(CommandError::new(
+                ErrorCode::ReadOnly,
+                format!("{refusal}: the store is open for reading only: {reason}"),
+            ));
+        }
+        match self.inner.host.server_status() {
+            ServerStatus::Listening { tracking_uri, .. } => Ok((store, tracking_uri)),
+            ServerStatus::Off { reason } => Err(CommandError::new(
+                ErrorCode::InvalidInput,
+                format!("{who} need the address for MLflow clients, which is off"),
+            )
+            .with_hint(reason)),
+        }
+    }
+
     /// Cancels what runs and closes the store; what was acknowledged is on disk already.
     pub async fn stop(&self) {
         let keeper = self.inner.launch_keeper.lock().expect("no holder of this lock panics").take();
@@ -252,13 +278,8 @@ impl App {
         tokio::task::spawn_blocking(move || drop(old));
         live::follow(self, &store);
         self.inner.host.serve(Some(store.clone())).await;
-        let path = if store.database().file_name().is_some_and(|name| name == "mlflow.db") {
-            store.dir()
-        } else {
-            store.database()
-        };
         self.update_settings(|settings| {
-            let path = path.display().to_string();
+            let path = path_of(&store).display().to_string();
             settings.recent_stores.retain(|recent| *recent != path);
             settings.recent_stores.insert(0, path);
             settings.recent_stores.truncate(12);
@@ -332,6 +353,15 @@ impl App {
     pub(crate) fn tell(&self, event: LiveEvent) {
         // No window listens while none is open.
         let _ = self.inner.live.send(event);
+    }
+}
+
+/// A store as it is named elsewhere: its folder, or the database where that has another name.
+pub(crate) fn path_of(store: &Store) -> &Path {
+    if store.database().file_name().is_some_and(|name| name == "mlflow.db") {
+        store.dir()
+    } else {
+        store.database()
     }
 }
 

@@ -10,7 +10,7 @@ use cairn_runtime::{
 use crate::{
     app::App,
     commands::NoArgs,
-    dto::{CommandError, ErrorCode, Job, ServerStatus},
+    dto::{CommandError, ErrorCode, Job},
     errors::{self, runtime_error},
     jobs::{JobHandle, Jobs, progress_of},
     token::token,
@@ -19,23 +19,7 @@ use crate::{
 const TITLE: &str = "Log sample runs";
 
 pub(crate) async fn start(app: &App, _: NoArgs) -> Result<Job, CommandError> {
-    let store = app.store()?;
-    if let Some(reason) = store.read_only() {
-        return Err(CommandError::new(
-            ErrorCode::ReadOnly,
-            format!("Sample runs cannot be logged: the store is open for reading only: {reason}"),
-        ));
-    }
-    let tracking_uri = match app.inner.host.server_status() {
-        ServerStatus::Listening { tracking_uri, .. } => tracking_uri,
-        ServerStatus::Off { reason } => {
-            return Err(CommandError::new(
-                ErrorCode::InvalidInput,
-                "Sample runs need the address for MLflow clients, which is off",
-            )
-            .with_hint(reason));
-        }
-    };
+    let (_, tracking_uri) = app.place_to_log("Sample runs cannot be logged", "Sample runs")?;
     let options = app.inner.options.clone();
     // Sent whether or not it is wanted now: it may be before the training ends.
     let token = match token(&options) {

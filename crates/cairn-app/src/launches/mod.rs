@@ -9,18 +9,17 @@ use std::fs;
 use cairn_core::ArtifactPath;
 use cairn_runtime::{
     RuntimeError,
-    launch::{Launch, LaunchId, LaunchSpec, LaunchState, Launches},
+    launch::{Launch, LaunchId, LaunchState, Launches},
 };
 use cairn_store::Store;
 
 use crate::{
-    app::App,
+    app::{App, path_of},
     commands::NoArgs,
-    dto::{CommandError, ErrorCode, RunLink, RunStatus, ServerStatus},
+    dto::{CommandError, ErrorCode, RunLink, RunStatus},
     errors,
     projects::{known::Known, running},
     runs::{self, link, parse_run},
-    token::token_of_launches,
 };
 use dto::{
     LaunchKind, LaunchMove, LaunchRef, LaunchStage, LaunchView, LogFound, LogLines, LogRef,
@@ -221,44 +220,6 @@ pub(crate) async fn launch_of(app: &App, run_id: &str) -> Result<Option<Launch>,
     off_thread(move || launches.by_run(&run_id)).await
 }
 
-/// A launch that logs to the open store, at its address.
-pub(crate) fn new_spec(
-    app: &App,
-    title: &str,
-    kind: cairn_runtime::launch::LaunchKind,
-) -> Result<LaunchSpec, CommandError> {
-    let store = app.store()?;
-    if let Some(reason) = store.read_only() {
-        return Err(CommandError::new(
-            ErrorCode::ReadOnly,
-            format!("Nothing can be run: the store is open for reading only: {reason}"),
-        ));
-    }
-    let tracking_uri = match app.inner.host.server_status() {
-        ServerStatus::Listening { tracking_uri, .. } => tracking_uri,
-        ServerStatus::Off { reason } => {
-            return Err(CommandError::new(
-                ErrorCode::InvalidInput,
-                "Runs need the address for MLflow clients, which is off",
-            )
-            .with_hint(reason));
-        }
-    };
-    let mut spec = LaunchSpec::new(title, kind, tracking_uri);
-    spec.store = Some(store_path(&store));
-    spec.token_file = token_of_launches(&app.inner.options);
-    Ok(spec)
-}
-
-/// A store as a launch names it: the folder, or the database where it has another name.
-fn store_path(store: &Store) -> std::path::PathBuf {
-    if store.database().file_name().is_some_and(|name| name == "mlflow.db") {
-        store.dir().to_owned()
-    } else {
-        store.database().to_owned()
-    }
-}
-
 async fn change(
     app: &App,
     change: impl FnOnce(&Launches) -> cairn_runtime::Result<()> + Send + 'static,
@@ -299,8 +260,8 @@ async fn views(app: &App, launches: Vec<Launch>) -> Vec<LaunchView> {
 /// A launch in the words of the window.
 pub(crate) async fn view(app: &App, launch: Launch) -> LaunchView {
     let store = app.store().ok();
-    let here = store.as_ref().map(store_path);
-    let is_here = launch.spec.store.is_none() || launch.spec.store == here;
+    let here = store.as_ref().map(path_of);
+    let is_here = launch.spec.store.is_none() || launch.spec.store.as_deref() == here;
     let run = match (&store, &launch.run_id) {
         (Some(store), Some(run_id)) if is_here => run_link(store, run_id).await,
         _ => None,

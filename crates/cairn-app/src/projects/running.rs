@@ -24,10 +24,11 @@ use super::{
     sources::Place,
 };
 use crate::{
-    app::App,
+    app::{App, path_of},
     dto::{CommandError, CommandErrorText, ErrorCode, KeyValue, LiveEvent},
     errors,
     launches::{self, dto::LaunchView},
+    token::token_of_launches,
 };
 
 /// What stands for the pipeline where an entry point is named.
@@ -45,12 +46,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 /// Where launches log to: the open store, at its address.
 pub(crate) fn target(app: &App) -> Result<LaunchTarget, CommandError> {
-    let spec = launches::new_spec(app, "", LaunchKind::Project)?;
+    let (store, tracking_uri) = app.place_to_log("Nothing can be run", "Runs")?;
     Ok(LaunchTarget {
         launches: app.inner.launches.clone(),
-        tracking_uri: spec.tracking_uri,
-        store: spec.store,
-        token_file: spec.token_file,
+        tracking_uri,
+        store: Some(path_of(&store).to_owned()),
+        token_file: token_of_launches(&app.inner.options),
         parent_launch: None,
     })
 }
