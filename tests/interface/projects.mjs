@@ -116,7 +116,7 @@ test("what runs is seen from everywhere, followed and stopped", async (world) =>
   await page.getByRole("heading", { name: /^Running/ }).waitFor();
   await scan(page, "a queue at work");
   await page.getByRole("button", { name: /^Stop / }).click();
-  await page.getByText("Stopped", { exact: true }).first().waitFor({ timeout: RUN_MS });
+  await page.getByRole("row", { name: /Stopped/ }).waitFor({ timeout: RUN_MS });
   await until("nothing running", async () => {
     return (await page.getByRole("button", { name: /1 running/ }).count()) === 0;
   });
@@ -126,7 +126,7 @@ test("a run that fails says why, shows the first error, and is run again", async
   const { page } = await openProject(world, "&entry=fail");
   await press(page, "Allow and run");
   await status(page, "Failed");
-  await page.getByText(/Ended with exit code 1/).first().waitFor();
+  await page.getByText(/This run failed: ended with exit code 1/).waitFor();
   await press(page, "First error");
   await page.locator(".line.here").getByText(/Traceback|ValueError/).waitFor();
   await scan(page, "log of a failed run");
