@@ -18,9 +18,11 @@ mod tracking;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::exec;
 use crate::run;
 use crate::setup::{self, Purpose};
 use crate::steps::{Outcome, Steps};
@@ -32,17 +34,19 @@ use report::Report;
 
 const PARTS: [&str; 5] = ["tracking", "table", "import", "projects", "start"];
 
-/// Runs `cargo xtask bench [PART …]`; without a part, all of them. What stands after `tracking` is
-/// for that part.
+/// Runs `cargo xtask bench [PART …] [--write]`; without a part, all of them. `--write` keeps what was
+/// measured in `docs/benchmarks/PART.md`. What stands after `tracking` is for that part.
 pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
     let (arguments, for_tracking) = match arguments.split_first() {
         Some((first, rest)) if first == "tracking" => (&arguments[..1], rest),
         _ => (arguments, &[] as &[String]),
     };
+    let (switches, arguments): (Vec<&String>, Vec<&String>) =
+        arguments.iter().partition(|argument| *argument == "--write");
     if let Some(unknown) = arguments.iter().find(|part| !PARTS.contains(&part.as_str())) {
         bail!("`{unknown}` is not measured; there are: {}", PARTS.join(" "));
     }
-    let wants = |part: &str| arguments.is_empty() || arguments.iter().any(|given| given == part);
+    let wants = |part: &str| arguments.is_empty() || arguments.iter().any(|given| *given == part);
 
     let mut steps = Steps::begin();
     let mut python = PathBuf::new();
@@ -101,7 +105,10 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         });
     }
     let ended = steps.end();
-    if arguments.is_empty() || arguments.iter().any(|part| part != "tracking") {
+    if arguments.is_empty() || arguments.iter().any(|part| *part != "tracking") {
+        if !switches.is_empty() {
+            report.write(&workspace.root.join("docs/benchmarks"), &today()?)?;
+        }
         report.end()?;
     }
     ended
@@ -113,6 +120,7 @@ fn measured(
     report: &mut Report,
     measure: impl FnOnce(&mut Report) -> Result<()>,
 ) -> Result<Outcome> {
+    report.begin(what);
     match measure(report) {
         Ok(()) => Ok(Outcome::Done),
         Err(error) => {
@@ -120,4 +128,10 @@ fn measured(
             Err(error)
         }
     }
+}
+
+/// The day, in this computer's time zone: `2026-01-31`.
+fn today() -> Result<String> {
+    let day = exec::capture(Command::new("date").arg("+%F"))?;
+    Ok(day.trim().to_owned())
 }

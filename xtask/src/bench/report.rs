@@ -1,11 +1,14 @@
 //! Measured values beside what they must reach.
 
+use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::thread;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 struct Line {
+    part: String,
     what: String,
     detail: String,
     measured: f64,
@@ -22,11 +25,18 @@ impl Line {
 /// All lines of one bench, printed as they come and once more at the end.
 #[derive(Default)]
 pub struct Report {
+    /// What is measured now: `projects`.
+    part: String,
     lines: Vec<Line>,
     failures: Vec<String>,
 }
 
 impl Report {
+    /// Begins a part: what is added from now on is its.
+    pub fn begin(&mut self, part: &str) {
+        part.clone_into(&mut self.part);
+    }
+
     /// Adds a measured value, which is to stay below its target, and prints it.
     pub fn add(
         &mut self,
@@ -36,7 +46,8 @@ impl Report {
         target: f64,
         detail: impl Into<String>,
     ) {
-        let line = Line { what: what.into(), detail: detail.into(), measured, unit, target };
+        let (part, what, detail) = (self.part.clone(), what.into(), detail.into());
+        let line = Line { part, what, detail, measured, unit, target };
         println!("  {}", text(&line));
         self.lines.push(line);
     }
@@ -46,6 +57,20 @@ impl Report {
         let line = format!("FAIL  {what}: not measured: {error:#}");
         println!("  {line}");
         self.failures.push(line);
+    }
+
+    /// Writes `<folder>/<part>.md` for each part that was measured.
+    pub fn write(&self, folder: &Path, today: &str) -> Result<()> {
+        let mut parts: Vec<&str> = self.lines.iter().map(|line| line.part.as_str()).collect();
+        parts.dedup();
+        for part in parts {
+            let lines = self.lines.iter().filter(|line| line.part == part);
+            let path = folder.join(format!("{part}.md"));
+            fs::write(&path, page(part, today, lines))
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            println!("  written: {}", path.display());
+        }
+        Ok(())
     }
 
     /// Prints everything again, together; an error if any target was missed.
@@ -94,6 +119,25 @@ fn text(line: &Line) -> String {
     )
 }
 
+fn page<'a>(part: &str, today: &str, lines: impl Iterator<Item = &'a Line>) -> String {
+    let load = fs::read_to_string("/proc/loadavg").ok().and_then(|text| load(&text));
+    let load = load.map(|load| format!("; {load}")).unwrap_or_default();
+    let mut page = format!(
+        "# Measured: {part}\n\nBy `cargo xtask bench {part} --write` on {today}{load}.\n\n\
+         | figure | target | measured | | |\n| --- | --- | --- | --- | --- |\n"
+    );
+    for line in lines {
+        let verdict = if line.passes() { "met" } else { "missed" };
+        let (target, measured) = (number(line.target), number(line.measured));
+        let Line { what, unit, detail, .. } = line;
+        let _ = writeln!(
+            page,
+            "| {what} | < {target} {unit} | {measured} {unit} | {verdict} | {detail} |"
+        );
+    }
+    page
+}
+
 /// A number with about three significant digits.
 pub fn number(value: f64) -> String {
     match value.abs() {
@@ -116,6 +160,22 @@ mod tests {
         };
         check(9.9, true);
         check(10.0, false);
+    }
+
+    #[test]
+    fn each_part_has_a_page_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut report = Report::default();
+        for (part, measured) in [("table", 3.0), ("start", 12.0)] {
+            report.begin(part);
+            report.add("first page", measured, "ms", 10.0, "of many");
+        }
+        report.write(folder.path(), "2026-01-02").unwrap();
+        let page = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        let line = "| first page | < 10.0 ms | 3.00 ms | met | of many |\n";
+        assert!(page("table.md").ends_with(line), "{}", page("table.md"));
+        assert!(page("start.md").contains("| missed |"), "{}", page("start.md"));
+        assert!(page("start.md").contains("bench start --write` on 2026-01-02"));
     }
 
     #[test]
