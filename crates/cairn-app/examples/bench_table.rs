@@ -132,12 +132,12 @@ async fn measure(dir: &Path, runs: u64) -> Value {
         json!({"experiment_ids": ["1"], "filter": "", "order": order, "deleted": false,
                "offset": offset, "limit": 100, "columns": columns})
     };
-    let by_metric = json!({"column": {"kind": "metric", "key": "metric_03"}, "ascending": false});
-    let first_page_ms = timed(&app, "runs.page", page(0, Value::Null)).await;
-    let next_page_ms = timed(&app, "runs.page", page(runs / 2, Value::Null)).await;
+    let by_metric = json!([{"column": {"kind": "metric", "key": "metric_03"}, "ascending": false}]);
+    let first_page_ms = timed(&app, "runs.page", page(0, json!([]))).await;
+    let next_page_ms = timed(&app, "runs.page", page(runs / 2, json!([]))).await;
     let sorted_page_ms = timed(&app, "runs.page", page(0, by_metric)).await;
     let columns_ms = timed(&app, "runs.columns", json!({"experiment_ids": ["1"]})).await;
-    let mut filtered = page(0, Value::Null);
+    let mut filtered = page(0, json!([]));
     filtered["filter"] = json!("metrics.metric_03 > 0.99 and params.param_04 LIKE '1%'");
     let filtered_page_ms = timed(&app, "runs.page", filtered).await;
     json!({

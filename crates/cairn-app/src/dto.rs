@@ -260,7 +260,7 @@ pub enum ColumnRef {
     Tag(String),
 }
 
-/// The order of the run table.
+/// One key of the order of the run table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, TS)]
 #[ts(export)]
 pub struct RunOrder {
@@ -279,9 +279,9 @@ pub struct RunsPageRequest {
     /// MLflow's filter language; empty for all.
     #[serde(default)]
     pub filter: String,
-    /// The order; `None` is newest first.
+    /// The order: the first key decides, the next ones where it is equal. Empty is newest first.
     #[serde(default)]
-    pub order: Option<RunOrder>,
+    pub order: Vec<RunOrder>,
     /// Deleted runs instead of active ones.
     #[serde(default)]
     pub deleted: bool,

@@ -6,7 +6,7 @@ use cairn_core::{
     series as reduction,
 };
 use cairn_store::{
-    run_table::{TableColumn, TableQuery, TableRow},
+    run_table::{TableColumn, TableOrder, TableQuery, TableRow},
     runs::{Run, RunInfo},
 };
 use jiff::tz::TimeZone;
@@ -27,6 +27,8 @@ use crate::{
 const MAX_ROWS: u32 = 500;
 /// Metric, parameter and tag columns in one slice at most.
 const MAX_COLUMNS: usize = 200;
+/// Keys of an order at most.
+const MAX_ORDER: usize = 8;
 /// Characters of a parameter or tag in a cell.
 const CELL_CHARS: usize = 500;
 /// Nested runs that a run's page lists.
@@ -75,12 +77,18 @@ pub(crate) async fn page(app: &App, args: RunsPageRequest) -> Result<RunsPage, C
             args.columns.len()
         ))));
     }
-    let (column, ascending) = match &args.order {
-        Some(order) => (table_column(&order.column), order.ascending),
-        None => (TableColumn::Start, false),
-    };
-    let query =
-        TableQuery { experiment_ids, filter: parsed, column, ascending, deleted: args.deleted };
+    if args.order.len() > MAX_ORDER {
+        return Err(errors::invalid(Invalid::new(format!(
+            "The table is sorted by at most {MAX_ORDER} columns; {} were given.",
+            args.order.len()
+        ))));
+    }
+    let order = args
+        .order
+        .iter()
+        .map(|key| TableOrder { column: table_column(&key.column), ascending: key.ascending })
+        .collect();
+    let query = TableQuery { experiment_ids, filter: parsed, order, deleted: args.deleted };
     let mut wanted: Vec<TableColumn> = args.columns.iter().map(table_column).collect();
     wanted.extend([SOURCE_NAME, SOURCE_TYPE, USER, PARENT].map(|tag| TableColumn::Tag(tag.into())));
     let limit = args.limit.min(MAX_ROWS) as usize;

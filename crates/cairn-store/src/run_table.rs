@@ -41,12 +41,20 @@ pub struct TableQuery {
     pub experiment_ids: Vec<ExperimentId>,
     /// The filter, parsed for runs.
     pub filter: Option<Expr>,
-    /// The column to sort by.
+    /// What is sorted by: the first key decides, the next ones where it is equal. Ties by newest
+    /// start.
+    pub order: Vec<TableOrder>,
+    /// Deleted runs instead of active ones.
+    pub deleted: bool,
+}
+
+/// One key of the order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableOrder {
+    /// The column.
     pub column: TableColumn,
     /// Smallest first. Runs without a value come last either way.
     pub ascending: bool,
-    /// Deleted runs instead of active ones.
-    pub deleted: bool,
 }
 
 /// A slice of the table.
@@ -73,8 +81,8 @@ pub struct TableRow {
     pub tags: HashMap<String, String>,
 }
 
-impl TableQuery {
-    fn order(&self) -> OrderKey {
+impl TableOrder {
+    fn key(&self) -> OrderKey {
         let column = match &self.column {
             TableColumn::Name => ColumnKey::Name,
             TableColumn::Status => ColumnKey::Status,
@@ -106,7 +114,7 @@ impl Store {
             experiments: &query.experiment_ids,
             view: if query.deleted { ViewType::DeletedOnly } else { ViewType::ActiveOnly },
             filter: query.filter.as_ref(),
-            order: vec![query.order()],
+            order: query.order.iter().map(TableOrder::key).collect(),
         };
         self.find_runs(&runs, |tx, list| {
             let end = offset.saturating_add(limit).min(list.rows.len());

@@ -159,13 +159,7 @@ pub(super) async fn runs(app: &App) -> Result<Vec<RunOfProject>, CommandError> {
             .into_iter()
             .map(|activity| activity.experiment.experiment_id)
             .collect();
-        let query = TableQuery {
-            experiment_ids,
-            filter,
-            column: TableColumn::Start,
-            ascending: false,
-            deleted: false,
-        };
+        let query = TableQuery { experiment_ids, filter, order: Vec::new(), deleted: false };
         let wanted = [SOURCE_NAME, ENTRY_POINT, cairn_projects::pipeline::STATE_TAG]
             .map(|tag| TableColumn::Tag(tag.into()));
         let page = store.run_table_page(&query, 0, MOST_RUNS, &wanted)?;

@@ -15,10 +15,7 @@ use cairn_projects::{
     rerun::{self, RerunPlan},
 };
 use cairn_runtime::tracking::Tracking;
-use cairn_store::{
-    Store,
-    run_table::{TableColumn, TableQuery},
-};
+use cairn_store::{Store, run_table::TableQuery};
 use jiff::tz::TimeZone;
 
 use crate::{
@@ -198,13 +195,7 @@ async fn reruns_of(store: &Store, run_id: &str) -> Result<Vec<RunLink>, CommandE
             .into_iter()
             .map(|activity| activity.experiment.experiment_id)
             .collect();
-        let query = TableQuery {
-            experiment_ids,
-            filter,
-            column: TableColumn::Start,
-            ascending: false,
-            deleted: false,
-        };
+        let query = TableQuery { experiment_ids, filter, order: Vec::new(), deleted: false };
         let page = store.run_table_page(&query, 0, MOST_RERUNS, &[])?;
         Ok(page.rows.iter().map(|row| link(&row.info)).collect())
     })

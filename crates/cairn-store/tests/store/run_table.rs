@@ -7,7 +7,7 @@ use cairn_core::{
     filter::{Entity, parse},
 };
 use cairn_store::{
-    run_table::{TableColumn, TableQuery},
+    run_table::{TableColumn, TableOrder, TableQuery},
     runs::Run,
 };
 
@@ -17,8 +17,7 @@ fn query(column: TableColumn, ascending: bool, filter: &str) -> TableQuery {
     TableQuery {
         experiment_ids: vec![ExperimentId(1)],
         filter: parse(Entity::Runs, filter).unwrap(),
-        column,
-        ascending,
+        order: vec![TableOrder { column, ascending }],
         deleted: false,
     }
 }
@@ -49,6 +48,26 @@ fn parameters_sort_as_numbers_where_they_are_numbers() {
     let column = TableColumn::Param("depth".into());
     assert_eq!(names(&fixture, &query(column.clone(), true, "")), "cbade");
     assert_eq!(names(&fixture, &query(column, false, "")), "abcde");
+}
+
+#[test]
+fn a_second_key_decides_where_the_first_is_equal() {
+    let fixture = Fixture::new();
+    let runs = named(&fixture, &["a", "b", "c", "d"]);
+    for (run, (lr, auc)) in runs.iter().zip([("0.1", 0.5), ("0.2", 0.9), ("0.1", 0.7)]) {
+        fixture.param(run, "lr", lr);
+        fixture.metric(run, "auc", auc, 1);
+    }
+    let by_lr = |ascending| TableOrder { column: TableColumn::Param("lr".into()), ascending };
+    let by_auc = |ascending| TableOrder { column: TableColumn::Metric("auc".into()), ascending };
+    let check = |order: Vec<TableOrder>, expected: &str| {
+        let query = TableQuery { order, ..query(TableColumn::Start, false, "") };
+        assert_eq!(names(&fixture, &query), expected);
+    };
+    check(vec![by_lr(true), by_auc(true)], "acbd");
+    check(vec![by_lr(true), by_auc(false)], "cabd");
+    check(vec![by_lr(false), by_auc(false)], "bcad");
+    check(Vec::new(), "dcba");
 }
 
 #[test]

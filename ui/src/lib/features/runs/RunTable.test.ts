@@ -1,4 +1,4 @@
-import { screen, waitFor } from "@testing-library/svelte";
+import { fireEvent, screen, waitFor } from "@testing-library/svelte";
 import userEvent from "@testing-library/user-event";
 import { createRawSnippet } from "svelte";
 import { beforeEach, describe, expect, it, vi } from "vitest";
@@ -11,7 +11,7 @@ import { draw, runRow } from "$lib/testing";
 import RunTable from "./RunTable.svelte";
 import type { RunsView } from "./view";
 
-const VIEW: RunsView = { filter: "", order: null, shown: [], hidden: [] };
+const VIEW: RunsView = { filter: "", order: [], shown: [], hidden: [] };
 const empty = createRawSnippet(() => ({ render: () => "<p>Nothing logged yet</p>" }));
 
 /** A table of `total` runs with one metric and one parameter. */
@@ -197,16 +197,43 @@ describe("the run table", () => {
     await userEvent.keyboard("{Home}{ArrowUp}{Enter}");
     expect(onview).toHaveBeenCalledWith({
       ...VIEW,
-      order: { column: { kind: "name" }, ascending: true },
+      order: [{ column: { kind: "name" }, ascending: true }],
+    });
+    await userEvent.keyboard("{ArrowRight}{Shift>}{Enter}{/Shift}");
+    expect(onview).toHaveBeenLastCalledWith({
+      ...VIEW,
+      order: [{ column: { kind: "status" }, ascending: true }],
     });
     await userEvent.keyboard("/");
     expect(document.activeElement).toBe(screen.getByLabelText("Filter runs"));
   });
 
+  it("says which column decides first, and adds one to them with Shift", async () => {
+    const auc = { column: { kind: "metric" as const, key: "auc" }, ascending: false };
+    const lr = { column: { kind: "param" as const, key: "lr" }, ascending: true };
+    const { onview } = drawTable(
+      answers(() => 3),
+      { order: [auc, lr] },
+    );
+    await screen.findByText("run-3");
+    expect(screen.getByRole("columnheader", { name: "lr" }).textContent).toMatch(/2\s*$/);
+    const name = screen.getByRole("button", { name: "Run" });
+    await userEvent.click(name);
+    expect(onview).toHaveBeenLastCalledWith({
+      ...VIEW,
+      order: [{ column: { kind: "name" }, ascending: true }],
+    });
+    await fireEvent.click(name, { shiftKey: true });
+    expect(onview).toHaveBeenLastCalledWith({
+      ...VIEW,
+      order: [auc, lr, { column: { kind: "name" }, ascending: true }],
+    });
+  });
+
   it("says which column orders it", async () => {
     drawTable(
       answers(() => 3),
-      { order: { column: { kind: "metric", key: "auc" }, ascending: false } },
+      { order: [{ column: { kind: "metric", key: "auc" }, ascending: false }] },
     );
     await screen.findByText("run-3");
     const head = screen.getByRole("columnheader", { name: "auc" });

@@ -26,7 +26,7 @@ const MOST_IDS = 10_000;
 export interface Question {
   experimentId: string;
   filter: string;
-  order: RunOrder | null;
+  order: RunOrder[];
   /** Columns with keys, in the order of the cells. */
   columns: ColumnRef[];
 }

@@ -5,7 +5,7 @@ import { moveCursor } from "./cursor";
 import { cutAtPlace } from "./filter-place";
 import { nextOrder, readView, withColumn, writeView, type RunsView } from "./view";
 
-const NONE: RunsView = { filter: "", order: null, shown: [], hidden: [] };
+const NONE: RunsView = { filter: "", order: [], shown: [], hidden: [] };
 const keys = { metrics: ["auc", "system/cpu"], params: ["lr, first"], tags: ["team"] };
 const columns = allColumns(keys);
 
@@ -19,7 +19,10 @@ describe("the view in the address", () => {
   it("comes back as it was written", () => {
     const view: RunsView = {
       filter: `metrics.auc > 0.8 and params."lr, first" = 'ä&b'`,
-      order: { column: { kind: "param", key: "lr, first" }, ascending: false },
+      order: [
+        { column: { kind: "param", key: "lr, first" }, ascending: false },
+        { column: { kind: "name" }, ascending: true },
+      ],
       shown: ["tag:team"],
       hidden: ["param:lr, first", "source"],
     };
@@ -31,7 +34,7 @@ describe("the view in the address", () => {
   });
 
   it.each(["nonsense", "metric:", "-", ""])("ignores the order %s", (order) => {
-    expect(readView(new URLSearchParams({ order })).order).toBeNull();
+    expect(readView(new URLSearchParams({ order })).order).toEqual([]);
   });
 });
 
@@ -73,17 +76,29 @@ describe("columns", () => {
 });
 
 describe("a click on a header", () => {
+  const auc = column("metric:auc");
+  const name = column("name");
+
   it("orders a metric from the largest, then the smallest, then not", () => {
-    const first = nextOrder(null, column("metric:auc"));
-    expect(first?.ascending).toBe(false);
-    const second = nextOrder(first, column("metric:auc"));
-    expect(second?.ascending).toBe(true);
-    expect(nextOrder(second, column("metric:auc"))).toBeNull();
+    const first = nextOrder([], auc);
+    expect(first).toEqual([{ column: auc.ref, ascending: false }]);
+    const second = nextOrder(first, auc);
+    expect(second).toEqual([{ column: auc.ref, ascending: true }]);
+    expect(nextOrder(second, auc)).toEqual([]);
   });
 
   it("orders names from A, whatever was ordered before", () => {
-    const order = nextOrder(nextOrder(null, column("metric:auc")), column("name"));
-    expect(order).toEqual({ column: { kind: "name" }, ascending: true });
+    const order = nextOrder(nextOrder([], auc), name);
+    expect(order).toEqual([{ column: { kind: "name" }, ascending: true }]);
+  });
+
+  it("adds a key, turns it where it stands and takes it away again, with Shift", () => {
+    const both = nextOrder(nextOrder([], auc), name, true);
+    expect(both.map((key) => key.column)).toEqual([auc.ref, name.ref]);
+    const turned = nextOrder(both, auc, true);
+    expect(turned).toEqual([{ column: auc.ref, ascending: true }, both[1]]);
+    expect(nextOrder(turned, auc, true)).toEqual([both[1]]);
+    expect(nextOrder(both, name)).toEqual([{ column: name.ref, ascending: true }]);
   });
 });
 

@@ -5,11 +5,14 @@ import type { RunOrder } from "$lib/rpc/bindings/RunOrder";
 
 import { columnId, parseColumnId, startsDescending, type Column } from "./columns";
 
+/** The program sorts by at most so many keys. */
+const MOST_KEYS = 8;
+
 export interface RunsView {
   /** MLflow's filter language; empty for all. */
   filter: string;
-  /** `null` is newest first, as the program orders by itself. */
-  order: RunOrder | null;
+  /** The first key decides, the next ones where it is equal; empty is newest first. */
+  order: RunOrder[];
   /** Columns shown although they are hidden at first, and the other way round. */
   shown: string[];
   hidden: string[];
@@ -17,12 +20,14 @@ export interface RunsView {
 
 /** Reads the view from an address; what makes no sense is left out. */
 export function readView(params: URLSearchParams): RunsView {
-  const text = params.get("order") ?? "";
-  const ascending = !text.startsWith("-");
-  const column = parseColumnId(ascending ? text : text.slice(1));
+  const order = params.getAll("order").flatMap((text) => {
+    const ascending = !text.startsWith("-");
+    const column = parseColumnId(ascending ? text : text.slice(1));
+    return column === undefined ? [] : [{ column, ascending }];
+  });
   return {
     filter: params.get("filter") ?? "",
-    order: column === undefined ? null : { column, ascending },
+    order: order.slice(0, MOST_KEYS),
     shown: params.getAll("show"),
     hidden: params.getAll("hide"),
   };
@@ -32,8 +37,8 @@ export function readView(params: URLSearchParams): RunsView {
 export function writeView(view: RunsView): string {
   const params = new URLSearchParams();
   if (view.filter !== "") params.set("filter", view.filter);
-  if (view.order !== null) {
-    params.set("order", `${view.order.ascending ? "" : "-"}${columnId(view.order.column)}`);
+  for (const { column, ascending } of view.order) {
+    params.append("order", `${ascending ? "" : "-"}${columnId(column)}`);
   }
   for (const id of view.shown) params.append("show", id);
   for (const id of view.hidden) params.append("hide", id);
@@ -41,13 +46,20 @@ export function writeView(view: RunsView): string {
   return text === "" ? "" : `?${text}`;
 }
 
-/** The order after a click on a header: first the useful direction, then the other, then none. */
-export function nextOrder(order: RunOrder | null, column: Column): RunOrder | null {
+/**
+ * The order after a click on a header: first the useful direction, then the other, then none. With
+ * `isAlso` the other keys stay, and a column that is new among them decides last.
+ */
+export function nextOrder(order: readonly RunOrder[], column: Column, isAlso = false): RunOrder[] {
   const first = !startsDescending(column.ref);
-  if (order === null || columnId(order.column) !== column.id) {
-    return { column: column.ref, ascending: first };
-  }
-  return order.ascending === first ? { column: column.ref, ascending: !first } : null;
+  const place = order.findIndex((key) => columnId(key.column) === column.id);
+  // What a click changes is a key that stays: the only one, or one of several.
+  const key = isAlso || order.length === 1 ? order[place] : undefined;
+  const isOver = key !== undefined && key.ascending !== first;
+  const next = { column: column.ref, ascending: key === undefined ? first : !first };
+  const keys = isAlso ? [...order] : [];
+  keys.splice(isAlso && place >= 0 ? place : keys.length, 1, ...(isOver ? [] : [next]));
+  return keys.slice(0, MOST_KEYS);
 }
 
 /** The view with a column shown or hidden. */

@@ -2,7 +2,7 @@
 import type { ColumnRef } from "./ColumnRef";
 
 /**
- * The order of the run table.
+ * One key of the order of the run table.
  */
 export type RunOrder = { 
 /**

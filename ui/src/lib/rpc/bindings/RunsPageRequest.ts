@@ -15,9 +15,9 @@ experiment_ids: Array<string>,
  */
 filter: string, 
 /**
- * The order; `None` is newest first.
+ * The order: the first key decides, the next ones where it is equal. Empty is newest first.
  */
-order: RunOrder | null, 
+order: Array<RunOrder>, 
 /**
  * Deleted runs instead of active ones.
  */
