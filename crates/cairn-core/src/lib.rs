@@ -1,11 +1,12 @@
 //! What Cairn is about, without any I/O: ids, metric values, limits and their error texts, the
-//! filter language, and the arithmetic of series.
+//! filter language, formulas over metrics, and the arithmetic of series.
 //!
 //! This crate depends on no runtime and no database, so that every rule in it can be tested by
 //! calling a function.
 
 pub mod error;
 pub mod filter;
+pub mod formula;
 pub mod ids;
 pub mod limits;
 pub mod metric;

@@ -1,4 +1,6 @@
-//! Metric series made small enough for a screen.
+//! Series made small enough for a screen.
+
+use std::ops::Range;
 
 /// Picks the points of a series that a chart of `max_columns` pixel columns must draw.
 ///
@@ -42,6 +44,101 @@ pub fn reduce(steps: &[i64], values: &[f64], max_columns: usize) -> Vec<usize> {
         kept.push(count - 1);
     }
     kept
+}
+
+/// The stretch of the x axis that a chart shows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Window {
+    /// Its left end; above 0 if `is_log`.
+    pub from: f64,
+    /// Its right end, not before the left one.
+    pub to: f64,
+    /// Whether equal ratios are equally wide.
+    pub is_log: bool,
+}
+
+impl Window {
+    /// The part of the window, 0 to 1 and beyond its ends, where a place lies. NaN for a window without
+    /// width, and on a logarithmic one for places that are not above 0.
+    pub fn share(&self, x: f64) -> f64 {
+        if self.is_log {
+            (x / self.from).ln() / (self.to / self.from).ln()
+        } else {
+            // Halved: the ends may be the outermost doubles.
+            (x / 2.0 - self.from / 2.0) / (self.to / 2.0 - self.from / 2.0)
+        }
+    }
+
+    /// The place at a part of the window: what [`Self::share`] undoes.
+    pub fn place(&self, share: f64) -> f64 {
+        if self.is_log {
+            self.from * (self.to / self.from).powf(share)
+        } else {
+            self.from * (1.0 - share) + self.to * share
+        }
+    }
+
+    /// The positions of the places that lie in the window; `x` is ascending.
+    pub fn positions(&self, x: &[f64]) -> Range<usize> {
+        let start = x.partition_point(|place| *place < self.from);
+        let end = x.partition_point(|place| *place <= self.to);
+        start..end.max(start)
+    }
+}
+
+/// Picks the points that a chart must draw in a stretch of its x axis, as [`reduce`] does for the
+/// whole of a series.
+///
+/// `x` (ascending, finite) and `y` belong together by position. Beside the points in the window, its
+/// neighbours on both sides are kept, so that a line reaches the edges. Columns are equally wide as the
+/// window's axis is drawn. Bounds are those of [`reduce`] and the two neighbours.
+pub fn reduce_by_x(x: &[f64], y: &[f64], window: Window, max_columns: usize) -> Vec<usize> {
+    let count = x.len().min(y.len());
+    let Range { start, end } = window.positions(&x[..count]);
+    let left = start.checked_sub(1);
+    let right = (end < count).then_some(end);
+    let max_columns = max_columns.max(2);
+    let around = |kept: Vec<usize>| left.into_iter().chain(kept).chain(right).collect();
+    if end - start <= max_columns.saturating_mul(2) {
+        return around((start..end).collect());
+    }
+    let columns = max_columns - 1;
+    let has_width = x[end - 1] > x[start] && window.share(x[end - 1]).is_finite();
+    // All at one place: cut by position.
+    let column_of = |at: usize| {
+        let column = if has_width {
+            (window.share(x[at]) * columns as f64) as usize
+        } else {
+            ((at - start) as u128 * columns as u128 / (end - start) as u128) as usize
+        };
+        column.min(columns - 1)
+    };
+    let begin_of = |column: usize| {
+        if column >= columns {
+            (f64::INFINITY, usize::MAX)
+        } else if has_width {
+            (window.place(column as f64 / columns as f64), usize::MAX)
+        } else {
+            let begin = (column as u128 * (end - start) as u128).div_ceil(columns as u128);
+            (f64::INFINITY, start + begin as usize)
+        }
+    };
+    let mut kept = Vec::with_capacity(max_columns * 2);
+    kept.push(start);
+    let mut column = Column::default();
+    let (mut next_place, mut next_position) = begin_of(column_of(start) + 1);
+    for at in start..end {
+        if x[at] >= next_place || at >= next_position {
+            column.drain_into(&mut kept);
+            (next_place, next_position) = begin_of(column_of(at) + 1);
+        }
+        column.add(at, y[at]);
+    }
+    column.drain_into(&mut kept);
+    if kept.last() != Some(&(end - 1)) {
+        kept.push(end - 1);
+    }
+    around(kept)
 }
 
 /// Which column a point falls into.
@@ -246,7 +343,95 @@ mod tests {
         )
     }
 
+    const fn linear(from: f64, to: f64) -> Window {
+        Window { from, to, is_log: false }
+    }
+
+    #[test]
+    fn a_window_has_its_points_and_a_neighbour_on_each_side() {
+        let x: Vec<f64> = (0..10).map(f64::from).collect();
+        let check = |from, to, expected: &[usize]| {
+            assert_eq!(reduce_by_x(&x, &x, linear(from, to), 100), expected, "{from} to {to}");
+        };
+        check(3.0, 5.5, &[2, 3, 4, 5, 6]);
+        check(-5.0, 1.0, &[0, 1, 2]);
+        check(9.0, 99.0, &[8, 9]);
+        check(4.2, 4.8, &[4, 5]);
+        check(20.0, 30.0, &[9]);
+        check(-3.0, -1.0, &[0]);
+        assert!(reduce_by_x(&[], &[], linear(0.0, 1.0), 5).is_empty());
+    }
+
+    #[test]
+    fn a_spike_in_a_window_stays() {
+        let x: Vec<f64> = (0..1_000_000).map(f64::from).collect();
+        let mut y = vec![1.0; 1_000_000];
+        y[456_789] = 9.0;
+        y[456_791] = f64::NAN;
+        for is_log in [false, true] {
+            let window = Window { from: 1_000.0, to: 900_000.0, is_log };
+            let kept = reduce_by_x(&x, &y, window, 500);
+            assert!(kept.contains(&456_789) && kept.contains(&456_791));
+            assert_eq!((kept[0], kept[kept.len() - 1]), (999, 900_001));
+            assert!(kept.len() <= 1_003, "{}", kept.len());
+        }
+    }
+
+    #[test]
+    fn logarithmic_columns_are_as_wide_as_they_are_drawn() {
+        let x: Vec<f64> = (1..=10_000).map(f64::from).collect();
+        let y: Vec<f64> = x.iter().map(|x| x.sin()).collect();
+        let kept = reduce_by_x(&x, &y, Window { from: 1.0, to: 10_000.0, is_log: true }, 101);
+        // A half of the axis is up to 100, where equal steps would have a single column.
+        assert!(kept.iter().filter(|at| x[**at] <= 100.0).count() > 45);
+        assert!(kept.len() <= 202);
+    }
+
+    #[test]
+    fn points_at_one_place_are_cut_by_position() {
+        let y: Vec<f64> = (0..100).map(f64::from).collect();
+        let kept = reduce_by_x(&[7.0; 100], &y, linear(7.0, 7.0), 3);
+        assert_eq!(kept, [0, 49, 50, 99]);
+    }
+
+    #[test]
+    fn windows_of_any_width_have_shares() {
+        let widest = linear(f64::MIN, f64::MAX);
+        assert!((widest.share(0.0) - 0.5).abs() < 1e-12);
+        assert!(widest.place(0.5).abs() < 1e292);
+        let decades = Window { from: 1e-3, to: 1e3, is_log: true };
+        assert!((decades.share(1.0) - 0.5).abs() < 1e-12);
+        assert!((decades.place(0.5) - 1.0).abs() < 1e-12);
+    }
+
     proptest! {
+        #[test]
+        fn a_window_keeps_order_bounds_and_extremes(
+            (steps, values) in any_series(),
+            columns in 0..40_usize,
+            from in -2_000.0..100_000_f64,
+            width in 0.0..1e6_f64,
+            is_log: bool,
+        ) {
+            let x: Vec<f64> = steps.iter().map(|step| *step as f64).collect();
+            let from = if is_log { from.abs().max(0.5) } else { from };
+            let window = Window { from, to: from + width, is_log };
+            let kept = reduce_by_x(&x, &values, window, columns);
+            prop_assert!(kept.is_sorted_by(|a, b| a < b));
+            let finite = kept.iter().filter(|at| values[**at].is_finite()).count();
+            prop_assert!(finite <= 2 * columns.max(2) + 2);
+            let inside: Vec<usize> = window.positions(&x).collect();
+            for end in [inside.first(), inside.last()].into_iter().flatten() {
+                prop_assert!(kept.contains(end));
+            }
+            let extreme = |positions: &[usize], pick: fn(f64, f64) -> f64| {
+                positions.iter().filter(|at| window.positions(&x).contains(at))
+                    .map(|at| values[*at]).filter(|value| value.is_finite()).reduce(pick)
+            };
+            prop_assert_eq!(extreme(&kept, f64::min), extreme(&inside, f64::min));
+            prop_assert_eq!(extreme(&kept, f64::max), extreme(&inside, f64::max));
+        }
+
         #[test]
         fn order_ends_and_bounds_are_kept((steps, values) in any_series(), columns in 0..60_usize) {
             let kept = reduce(&steps, &values, columns);
