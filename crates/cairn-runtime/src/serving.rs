@@ -240,8 +240,9 @@ pub fn stand_in_port(data_dir: &Path, store: &Path) -> Option<u16> {
     of_store(data_dir, store).into_iter().find(|note| note.is_stand_in).map(|note| note.port)
 }
 
-/// One name for each store, whether it was given by its folder or by its database.
-fn database_of(store: &Path) -> PathBuf {
+/// One name for each store, whether it was given by its folder or by its database: the database, with
+/// links followed. A store that is not there yet keeps the name that was given. Asks the disk.
+pub fn database_of(store: &Path) -> PathBuf {
     let path = fs::canonicalize(store).unwrap_or_else(|_| store.to_owned());
     // A folder that is not there yet has no ending; a database has one.
     let is_folder = path.is_dir() || (!path.exists() && path.extension().is_none());

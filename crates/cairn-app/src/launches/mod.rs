@@ -4,12 +4,13 @@ pub mod dto;
 mod log;
 mod watch;
 
-use std::fs;
+use std::{fs, path::Path};
 
 use cairn_core::ArtifactPath;
 use cairn_runtime::{
     RuntimeError,
     launch::{Launch, LaunchId, LaunchState, Launches},
+    serving::database_of,
 };
 use cairn_store::Store;
 
@@ -257,11 +258,20 @@ async fn views(app: &App, launches: Vec<Launch>) -> Vec<LaunchView> {
     views
 }
 
+/// Whether a store that a launch names is this one. The window names a store by its folder, a command
+/// line may do so by its database; mostly they are the same, and the disk is not asked.
+fn is_of(named: &Path, store: &Store) -> bool {
+    named == path_of(store) || database_of(named) == database_of(store.database())
+}
+
 /// A launch in the words of the window.
 pub(crate) async fn view(app: &App, launch: Launch) -> LaunchView {
     let store = app.store().ok();
-    let here = store.as_ref().map(path_of);
-    let is_here = launch.spec.store.is_none() || launch.spec.store.as_deref() == here;
+    let is_here = match (&launch.spec.store, &store) {
+        (None, _) => true,
+        (Some(named), Some(store)) => is_of(named, store),
+        (Some(_), None) => false,
+    };
     let run = match (&store, &launch.run_id) {
         (Some(store), Some(run_id)) if is_here => run_link(store, run_id).await,
         _ => None,

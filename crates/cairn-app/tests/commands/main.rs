@@ -8,6 +8,7 @@ use cairn_app::{
     ports::Waiting,
 };
 use cairn_core::{ArtifactPath, ExperimentId, MetricPoint, MetricValue, RunId};
+use cairn_runtime::launch::{LaunchKind, LaunchSpec, Launches};
 use cairn_store::{
     Store,
     experiments::{NewExperiment, Tag},
@@ -302,6 +303,40 @@ async fn next(events: &mut Receiver<LiveEvent>, mut is_it: impl FnMut(&LiveEvent
     };
     let found = tokio::time::timeout(Duration::from_secs(5), found).await;
     assert_eq!(found, Ok(true), "the event did not come");
+}
+
+/// Leaves the folder of a launch that ended well.
+fn ended_launch(home: &Path, store: &Path, run: &RunId) {
+    let mut spec = LaunchSpec::new("train", LaunchKind::Project, "http://127.0.0.1:9");
+    spec.store = Some(store.to_owned());
+    spec.run_id = Some(run.to_string());
+    let folder = Launches::new(&home.join("data")).folder(&spec.launch_id);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("launch.json"), serde_json::to_vec(&spec).unwrap()).unwrap();
+    let closed = json!({"at_ms": 5, "event": "closed", "status": "FINISHED",
+                        "cause": {"kind": "code", "code": 0}, "is_reported": true});
+    fs::write(folder.join("ledger"), format!("{closed}\n")).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_is_of_the_open_store_however_the_store_was_named() {
+    let fixture = Fixture::new().await;
+    let run = fixture.run(0, "train", 1).await;
+    let home = fixture.home.path();
+    let store = home.join("data/store");
+    let link = home.join("link");
+    std::os::unix::fs::symlink(&store, &link).unwrap();
+    for named in [store.clone(), store.join("mlflow.db"), link.clone(), link.join("mlflow.db")] {
+        ended_launch(home, &named, &run);
+    }
+    ended_launch(home, &home.join("elsewhere"), &run);
+    let queue = fixture.ok("queue.get", json!({})).await;
+    let ended = queue["ended"].as_array().unwrap();
+    let (here, there): (Vec<_>, Vec<_>) =
+        ended.iter().partition(|launch| launch["other_store"].is_null());
+    assert_eq!((here.len(), there.len()), (4, 1), "{ended:?}");
+    assert!(here.iter().all(|launch| launch["run"]["run_id"] == run.to_string()), "{here:?}");
+    assert!(there[0]["run"].is_null());
 }
 
 #[tokio::test(flavor = "multi_thread")]
