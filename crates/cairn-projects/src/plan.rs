@@ -200,6 +200,8 @@ pub(crate) fn make(
             Err(problem) => problems.push(problem),
         }
     }
+    let declared = place::of_project(&project, request.env_manager, is_notebook);
+    let content_hash = content_with(&project, &declared);
     let environment = match restored {
         Some(spec) => Ok(ProjectEnvironment {
             kind: spec.kind(),
@@ -207,11 +209,9 @@ pub(crate) fn make(
             files: Vec::new(),
             warnings: Vec::new(),
             // Where the project's own modules lie is no part of a lock.
-            python_path: place::of_project(&project, request.env_manager, is_notebook)
-                .map(|found| found.python_path)
-                .unwrap_or_default(),
+            python_path: declared.map(|found| found.python_path).unwrap_or_default(),
         }),
-        None => place::of_project(&project, request.env_manager, is_notebook),
+        None => declared,
     };
     let mut warnings = project.warnings.clone();
     let (environment, environment_plan) = match environment {
@@ -240,12 +240,6 @@ pub(crate) fn make(
         let hint = error.hint().map(str::to_owned);
         problems.push(Problem::of_request(error.to_string(), hint));
     }
-    let named: Vec<PathBuf> = project
-        .file
-        .iter()
-        .map(PathBuf::from)
-        .chain(environment_plan.files.iter().map(PathBuf::from))
-        .collect();
     let plan = RunPlan {
         name: project.name.clone().unwrap_or_else(|| folder_name(folder)),
         folder: folder.to_owned(),
@@ -257,11 +251,28 @@ pub(crate) fn make(
         env_removed: vec!["MLFLOW_EXPERIMENT_NAME".to_owned()],
         environment: environment_plan,
         params,
-        content_hash: content_hash(folder, &named),
+        content_hash,
         problems,
         warnings,
     };
     Ok(Planned { plan, entry_point, environment })
+}
+
+/// Refuses a project that is another one than was allowed, before several of its entry points run. What
+/// is restored is looked at by each of those runs.
+pub(crate) fn check_allowed(run: &RunRequest, project: &Project) -> Result<()> {
+    if run.allowed_content.is_none() || run.restores_code() {
+        return Ok(());
+    }
+    run.check_allowed(&content_with(project, &place::of_project(project, run.env_manager, false)))
+}
+
+/// What consent to running a project is given to, whichever of its entry points runs.
+fn content_with(project: &Project, declared: &Result<ProjectEnvironment, Problem>) -> String {
+    let files = declared.as_ref().map(|found| found.files.as_slice()).unwrap_or_default();
+    let named: Vec<PathBuf> =
+        project.file.iter().map(PathBuf::from).chain(files.iter().cloned()).collect();
+    content_hash(&project.folder, &named)
 }
 
 /// How MLflow runs a command: by bash, in the project's folder.

@@ -148,6 +148,14 @@ pub fn finish(launch_folder: &Path) -> Result<()> {
 }
 
 impl Capture {
+    /// Names what a rerun puts back: the code and the environment that were captured. Consent to a
+    /// rerun is given to it.
+    pub fn restored_content(&self) -> String {
+        let commit = self.source.as_ref().map(|source| source.captured_commit.as_str());
+        let lock = self.environment.lock_sha256.as_deref();
+        format!("{} {}", commit.unwrap_or(&self.content_hash), lock.unwrap_or_default())
+    }
+
     /// What was captured of a run; `None` when nothing was.
     pub fn of_run(tracking: &Tracking, run_id: &str) -> Result<Option<Self>> {
         const MAX_BYTES: u64 = 64 << 20;
@@ -205,19 +213,16 @@ impl Preparation<'_> {
         if !planned.plan.problems.is_empty() {
             return Err(ProjectError::Problems(planned.plan.problems));
         }
-        let allowed = self.request.allowed_content.as_ref().filter(|_| !self.restores_code());
-        if allowed.is_some_and(|allowed| *allowed != planned.plan.content_hash) {
-            return Err(ProjectError::source(
-                "the project's files changed after they were allowed to run",
-                "Look at what would run now, and start it again.",
-            ));
+        match earlier.as_ref().filter(|_| self.request.restores_code()) {
+            Some(earlier) => self.request.check_allowed(&earlier.restored_content())?,
+            None => self.request.check_allowed(&planned.plan.content_hash)?,
         }
         for warning in &planned.plan.warnings {
             self.tell(&format!("Note: {warning}"));
         }
         let facts = match earlier
             .as_ref()
-            .filter(|_| self.restores_code())
+            .filter(|_| self.request.restores_code())
             .and_then(|earlier| earlier.source.as_ref())
         {
             Some(source) => facts_of(source),
@@ -262,15 +267,11 @@ impl Preparation<'_> {
         Ok(capture)
     }
 
-    fn restores_code(&self) -> bool {
-        self.request.restore.as_ref().is_some_and(|restore| restore.code)
-    }
-
     fn fetch(&self, earlier: Option<&Capture>) -> Result<Fetched> {
         let dest = self.launch.folder.join("source");
         let source = earlier.and_then(|earlier| earlier.source.as_ref());
         if let (Some(repeated), Some(source), true) =
-            (&self.request.restore, source, self.restores_code())
+            (&self.request.restore, source, self.request.restores_code())
         {
             self.tell(&format!("Restoring the code of the run {}", repeated.run_id));
             let bundle = self.launch.folder.join("restored.bundle");
@@ -399,7 +400,7 @@ impl Preparation<'_> {
     fn source_name(&self, fetched: &Fetched, facts: &GitFacts) -> String {
         // A rerun names what the original named.
         if let Some(name) =
-            self.request.tags.get("mlflow.source.name").filter(|_| self.restores_code())
+            self.request.tags.get("mlflow.source.name").filter(|_| self.request.restores_code())
         {
             return name.clone();
         }

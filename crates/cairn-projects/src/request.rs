@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{ProjectError, Result};
+
 /// One run of a project, as asked for by the command line, the window, a sweep or a rerun.
 ///
 /// [`RunRequest::new`] has the defaults of `mlflow run`.
@@ -47,8 +49,9 @@ pub struct RunRequest {
     pub backend: String,
     /// What was given for the backend; nothing in it concerns `local`.
     pub backend_config: Option<serde_json::Value>,
-    /// The [`RunPlan::content_hash`](crate::RunPlan::content_hash) that the person allowed to run. A launch whose
-    /// project is another one by the time it starts does not run. `None` for what a person typed themselves.
+    /// What the person allowed to run: the [`RunPlan::content_hash`](crate::RunPlan::content_hash), or the
+    /// [`Capture::restored_content`](crate::Capture::restored_content) where code is restored. A launch for which it
+    /// is another one by the time it starts does not run. `None` for what a person typed themselves.
     pub allowed_content: Option<String>,
     /// Where the person stood: relative folders and `path` parameters are looked up from here.
     pub caller_folder: PathBuf,
@@ -85,6 +88,22 @@ impl RunRequest {
             allowed_content: None,
             caller_folder: caller_folder.into(),
         }
+    }
+
+    /// Whether the code of an earlier run is put back in place of the source.
+    pub fn restores_code(&self) -> bool {
+        self.restore.as_ref().is_some_and(|restore| restore.code)
+    }
+
+    /// Refuses content that is not the one that was allowed to run.
+    pub(crate) fn check_allowed(&self, content: &str) -> Result<()> {
+        if self.allowed_content.as_deref().is_none_or(|allowed| allowed == content) {
+            return Ok(());
+        }
+        Err(ProjectError::source(
+            "the project's files changed after they were allowed to run",
+            "Look at what would run now, and start it again.",
+        ))
     }
 
     /// The value given for a parameter.

@@ -369,6 +369,7 @@ pub(crate) async fn run_pipeline(app: &App, args: RunStart) -> Result<LaunchView
     let target = target(app)?;
     let mut run = asked.request;
     "main".clone_into(&mut run.entry_point);
+    run.allowed_content = Some(plan.content_hash);
     remember(app, &run.uri)?;
     let request = PipelineRequest { run, ignore_cache: false, resume_run_id: None };
     let id = blocking(move || pipeline::submit(&target, &request)).await?;
@@ -462,9 +463,11 @@ pub(crate) async fn plan_sweep(app: &App, args: SweepStart) -> Result<SweepPlanV
 }
 
 pub(crate) async fn run_sweep(app: &App, args: SweepStart) -> Result<LaunchView, CommandError> {
-    let (request, asked, plan) = sweep_asked(app, &args).await?;
+    let (mut request, asked, plan) = sweep_asked(app, &args).await?;
     consent(app, &plan, &asked, args.allow.as_deref())?;
     let target = target(app)?;
+    // Its trials may wait in the queue for long.
+    request.run.allowed_content = Some(plan.content_hash);
     remember(app, &request.run.uri)?;
     let id = blocking(move || sweep::submit(&target, &request)).await?;
     answer(app, id).await
@@ -480,38 +483,21 @@ pub(crate) async fn again(app: &App, old: &Launch) -> Result<LaunchView, Command
     let request = old.spec.request.clone();
     let id = match old.spec.kind {
         LaunchKind::Sweep => {
-            let sweep: SweepRequest = serde_json::from_value(request).map_err(|_| wrong())?;
-            let asked = Asked { request: first_trial(&sweep), here: None, original: None };
-            let plan = planned(app, &asked).await?;
-            consent(app, &plan, &asked, None)?;
+            let mut sweep: SweepRequest = serde_json::from_value(request).map_err(|_| wrong())?;
+            sweep.run.allowed_content = Some(allowed_again(app, first_trial(&sweep)).await?);
             blocking(move || sweep::submit(&target, &sweep)).await?
         }
         LaunchKind::Pipeline => {
-            let chain: PipelineRequest = serde_json::from_value(request).map_err(|_| wrong())?;
-            let mut run = chain.run.clone();
-            PIPELINE.clone_into(&mut run.entry_point);
-            let asked = Asked { request: run, here: None, original: None };
-            let plan = planned(app, &asked).await?;
-            consent(app, &plan, &asked, None)?;
+            let mut chain: PipelineRequest =
+                serde_json::from_value(request).map_err(|_| wrong())?;
+            let run = RunRequest { entry_point: PIPELINE.to_owned(), ..chain.run.clone() };
+            chain.run.allowed_content = Some(allowed_again(app, run).await?);
             blocking(move || pipeline::submit(&target, &chain)).await?
         }
         LaunchKind::Project | LaunchKind::Rerun => {
             let mut request: RunRequest = serde_json::from_value(request).map_err(|_| wrong())?;
             request.run_id = None;
-            let original = match &request.rerun_of {
-                Some(original) if request.restore.is_some() => {
-                    Some(crate::reruns::original(app, original).await?)
-                }
-                _ => None,
-            };
-            let here = fetched::here(
-                &app.inner.options.data_dir,
-                &Place::of(&request.uri).uri(),
-                request.version.as_deref(),
-            );
-            let asked = Asked { request: request.clone(), here, original };
-            let plan = planned(app, &asked).await?;
-            consent(app, &plan, &asked, None)?;
+            request.allowed_content = Some(allowed_again(app, request.clone()).await?);
             blocking(move || {
                 let spec = launch_spec(&request, &target)?;
                 target.submit(spec, Placement::Queue)
@@ -520,6 +506,26 @@ pub(crate) async fn again(app: &App, old: &Launch) -> Result<LaunchView, Command
         }
     };
     answer(app, id).await
+}
+
+/// The content that a request would run now, if that was allowed before.
+async fn allowed_again(app: &App, request: RunRequest) -> Result<String, CommandError> {
+    let original = match &request.rerun_of {
+        Some(original) if request.restore.is_some() => {
+            Some(crate::reruns::original(app, original).await?)
+        }
+        _ => None,
+    };
+    let data_dir = app.inner.options.data_dir.clone();
+    let (uri, version) = (Place::of(&request.uri).uri(), request.version.clone());
+    let here =
+        tokio::task::spawn_blocking(move || fetched::here(&data_dir, &uri, version.as_deref()))
+            .await
+            .map_err(errors::internal)?;
+    let asked = Asked { request, here, original };
+    let plan = planned(app, &asked).await?;
+    consent(app, &plan, &asked, None)?;
+    Ok(plan.content_hash)
 }
 
 /// A rerun of a run, as it was.
@@ -537,7 +543,8 @@ pub(crate) async fn rerun(
     let plan = planned(app, &asked).await?;
     consent(app, &plan, &asked, allow)?;
     let target = target(app)?;
-    let request = asked.request;
+    let mut request = asked.request;
+    request.allowed_content = Some(plan.content_hash);
     let id = blocking(move || rerun::start(&target, &request, Placement::Queue)).await?;
     answer(app, id).await
 }

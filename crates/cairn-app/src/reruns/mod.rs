@@ -228,9 +228,8 @@ pub(crate) async fn original(app: &App, run_id: &str) -> Result<Original, Comman
     // Who logs to the store can also put files to a run: only what this Cairn noted itself when it
     // ran it says that it is the same.
     let was_run_here = match (&launch, &capture) {
-        (Some(launch), Some(capture)) => {
-            noted(&launch.folder).is_some_and(|noted| content_of(&noted) == content_of(capture))
-        }
+        (Some(launch), Some(capture)) => noted(&launch.folder)
+            .is_some_and(|noted| noted.restored_content() == capture.restored_content()),
         _ => false,
     };
     let target = running::target(app)?;
@@ -246,13 +245,6 @@ pub(crate) async fn original(app: &App, run_id: &str) -> Result<Original, Comman
 /// What was captured of a run, as its launch has it.
 fn noted(launch_folder: &std::path::Path) -> Option<Capture> {
     serde_json::from_slice(&std::fs::read(launch_folder.join("capture.json")).ok()?).ok()
-}
-
-/// Names what a rerun puts back: the code and the environment that were captured.
-fn content_of(capture: &Capture) -> String {
-    let commit = capture.source.as_ref().map(|source| source.captured_commit.as_str());
-    let lock = capture.environment.lock_sha256.as_deref();
-    format!("{} {}", commit.unwrap_or(&capture.content_hash), lock.unwrap_or_default())
 }
 
 impl Original {
@@ -299,7 +291,7 @@ impl Original {
         plan.problems.retain(|problem| !problem.message.contains("there is no file"));
         plan.warnings.clear();
         plan.folder = "<a copy of the code as it was>".into();
-        plan.content_hash = content_of(capture);
+        plan.content_hash = capture.restored_content();
         if restore.environment {
             plan.environment.summary = match &capture.environment.python {
                 Some(python) => format!("Python {python}, from the lock of the run"),

@@ -25,6 +25,7 @@ use crate::{
     capture::{digest, hex},
     error::{ProjectError, Result},
     launching::{LaunchTarget, coordinator, now_ms, parent_run},
+    plan,
     project::{ParameterKind, Project},
     report::read,
     source::ProjectSource,
@@ -53,6 +54,8 @@ pub fn resume(target: &LaunchTarget, run_id: &str) -> Result<Option<LaunchId>> {
         ProjectError::source(format!("{PIPELINE_JSON} of {run_id}: {error}"), "")
     })?;
     request.resume_run_id = Some(run_id.to_owned());
+    // The person who goes on with it asks for what is there now.
+    request.run.allowed_content = None;
     submit(target, &request).map(Some)
 }
 
@@ -92,7 +95,9 @@ pub fn prepare(launch: &Launch) -> Result<()> {
     let tracking = target.tracking()?;
     let cancel = CancellationToken::new();
     // What is wrong with the file is found before there is a run.
-    let (_, pipeline, values) = read_pipeline(&request, &launch.folder.join("project"), &cancel)?;
+    let (project, pipeline, values) =
+        read_pipeline(&request, &launch.folder.join("project"), &cancel)?;
+    plan::check_allowed(&request.run, &project)?;
     let run_id = if let Some(run_id) = &request.resume_run_id {
         if let Some(earlier) = target.launches.by_run(run_id)? {
             if !earlier.state.is_ended() && earlier.folder != launch.folder {

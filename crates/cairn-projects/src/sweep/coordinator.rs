@@ -22,8 +22,11 @@ use super::{
 use crate::{
     error::{ProjectError, Result},
     launching::{LaunchTarget, coordinator, now_ms},
+    plan,
+    project::Project,
     report::read,
     request::RunRequest,
+    source::ProjectSource,
 };
 
 /// How often the trials are looked at.
@@ -50,6 +53,8 @@ pub fn resume(target: &LaunchTarget, run_id: &str) -> Result<Option<LaunchId>> {
     let mut request: SweepRequest = serde_json::from_str(&text)
         .map_err(|error| ProjectError::source(format!("{SWEEP_JSON} of {run_id}: {error}"), ""))?;
     request.resume_run_id = Some(run_id.to_owned());
+    // The person who goes on with it asks for what is there now.
+    request.run.allowed_content = None;
     submit(target, &request).map(Some)
 }
 
@@ -67,6 +72,7 @@ fn check(request: &SweepRequest) -> Result<()> {
 pub fn prepare(launch: &Launch) -> Result<()> {
     let request = request_of(launch)?;
     check(&request)?;
+    check_allowed(&request.run)?;
     let target = LaunchTarget::of(launch);
     let tracking = target.tracking()?;
     let run_id = if let Some(run_id) = &request.resume_run_id {
@@ -109,6 +115,18 @@ pub fn prepare(launch: &Launch) -> Result<()> {
     launch.note_run(&run_id)?;
     launch.write_child(&coordinator(launch)?)?;
     Ok(())
+}
+
+/// Refuses a folder that changed since it was allowed, before there is a run. What has to be fetched is
+/// looked at by each trial.
+fn check_allowed(run: &RunRequest) -> Result<()> {
+    if run.allowed_content.is_none() {
+        return Ok(());
+    }
+    let source = ProjectSource::parse(&run.uri, run.version.as_deref(), &run.caller_folder)?;
+    let Some(folder) = source.in_place() else { return Ok(()) };
+    let project = Project::parse(folder).map_err(ProjectError::Problems)?;
+    plan::check_allowed(run, &project)
 }
 
 fn request_of(launch: &Launch) -> Result<SweepRequest> {
