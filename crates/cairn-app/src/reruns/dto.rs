@@ -175,6 +175,17 @@ pub enum Verdict {
     Incomplete,
 }
 
+impl From<cairn_projects::report::Verdict> for Verdict {
+    fn from(verdict: cairn_projects::report::Verdict) -> Self {
+        use cairn_projects::report::Verdict as Outcome;
+        match verdict {
+            Outcome::Reproduced => Self::Reproduced,
+            Outcome::WithinTolerance => Self::WithinTolerance,
+            Outcome::Differs => Self::Differs,
+        }
+    }
+}
+
 /// A metric of both runs.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 #[ts(export)]

@@ -11,10 +11,10 @@ use cairn_core::{
 };
 use cairn_projects::{
     Capture, LOCK_ARTIFACT, LeftOutReason, ProjectError, RunPlan, RunRequest,
-    report::VERDICT_TAG,
+    report::{VERDICT_TAG, Verdict as Outcome},
     rerun::{self, RerunPlan},
 };
-use cairn_runtime::tracking::Tracking;
+use cairn_runtime::{environment::packages_of, tracking::Tracking};
 use cairn_store::{Store, run_table::TableQuery};
 use jiff::tz::TimeZone;
 
@@ -31,7 +31,7 @@ use crate::{
 };
 use dto::{
     CodeFacts, DataFile, EnvironmentFacts, Exactness, ReproductionView, RerunOffer, RerunPlanView,
-    RerunStart, RerunUnknown, RunOrigin, Verdict,
+    RerunStart, RerunUnknown, RunOrigin,
 };
 
 /// The run that a run repeats.
@@ -71,7 +71,7 @@ pub(crate) async fn origin(app: &App, args: RunRef) -> Result<RunOrigin, Command
         environment,
         rerun_of,
         reruns: reruns_of(&store, &args.run_id).await?,
-        verdict: tag(VERDICT_TAG).as_deref().and_then(verdict),
+        verdict: tag(VERDICT_TAG).as_deref().and_then(Outcome::parse).map(Into::into),
     })
 }
 
@@ -166,19 +166,9 @@ fn environment_of(capture: &Capture, lock: Option<&str>) -> EnvironmentFacts {
     }
 }
 
-/// The packages of a lock: `name==version`, before hashes and comments.
+/// The packages of a lock of any kind, by name.
 fn packages(lock: &str) -> Vec<KeyValue> {
-    let mut packages: Vec<KeyValue> = lock
-        .lines()
-        .filter(|line| !line.starts_with(['#', ' ', '\t', '-']))
-        .filter_map(|line| {
-            let (name, rest) = line.split_once("==")?;
-            let version = rest.split([' ', ';', '\\']).next().unwrap_or(rest);
-            Some(KeyValue { key: name.trim().to_owned(), value: version.trim().to_owned() })
-        })
-        .collect();
-    packages.sort_by(|a, b| a.key.cmp(&b.key));
-    packages
+    packages_of(lock).into_iter().map(|(key, value)| KeyValue { key, value }).collect()
 }
 
 /// Runs that repeat a run, newest first.
@@ -200,16 +190,6 @@ async fn reruns_of(store: &Store, run_id: &str) -> Result<Vec<RunLink>, CommandE
         Ok(page.rows.iter().map(|row| link(&row.info)).collect())
     })
     .await
-}
-
-/// The verdict of a tag.
-fn verdict(text: &str) -> Option<Verdict> {
-    match text {
-        "reproduced" => Some(Verdict::Reproduced),
-        "within tolerance" => Some(Verdict::WithinTolerance),
-        "differs" => Some(Verdict::Differs),
-        _ => None,
-    }
 }
 
 /// A run that is to be repeated.
@@ -391,6 +371,15 @@ pub(crate) async fn reproduction(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn packages_of_a_conda_lock_are_shown_too() {
+        let lock = "# platform: linux-x86_64\n@EXPLICIT\n\
+                    https://c/linux-64/python-3.11.7-h1_0.conda#0123\n# pip:\nmlflow==3.0.1\n";
+        let shown: Vec<String> =
+            packages(lock).into_iter().map(|one| format!("{} {}", one.key, one.value)).collect();
+        assert_eq!(shown, ["mlflow 3.0.1", "python 3.11.7 h1_0"]);
+    }
 
     #[test]
     fn packages_of_a_lock_are_read_without_hashes_and_comments() {

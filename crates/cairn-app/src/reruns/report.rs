@@ -2,12 +2,9 @@
 
 use std::collections::HashMap;
 
-use cairn_projects::report::{
-    ArtifactOutcome, FactDifference, FileChange, MetricOutcome, Report, RunComparison,
-    Verdict as Outcome,
-};
+use cairn_projects::report::{ArtifactOutcome, FactDifference, FileChange, Report, RunComparison};
 
-use super::dto::{Difference, LikelyCause, MetricComparison, ReproductionView, Verdict};
+use super::dto::{Difference, LikelyCause, MetricComparison, ReproductionView};
 use crate::dto::{Number, RunLink};
 
 /// `links` has the runs of the report that are in the open store.
@@ -32,15 +29,7 @@ pub(super) fn view(report: Report, links: &HashMap<String, RunLink>) -> Reproduc
                 rerun: metric.rerun.map(Number::from),
                 difference: metric.difference.map(Number::from),
                 tolerance: tolerance(metric.tolerance.absolute, metric.tolerance.relative),
-                verdict: match metric.outcome {
-                    MetricOutcome::Equal => Verdict::Reproduced,
-                    MetricOutcome::WithinTolerance | MetricOutcome::Time => {
-                        Verdict::WithinTolerance
-                    }
-                    MetricOutcome::Differs | MetricOutcome::Missing | MetricOutcome::Extra => {
-                        Verdict::Differs
-                    }
-                },
+                verdict: metric.outcome.verdict().into(),
             });
         }
         for artifact in &run.artifacts {
@@ -108,11 +97,7 @@ pub(super) fn view(report: Report, links: &HashMap<String, RunLink>) -> Reproduc
     ReproductionView {
         original: links.get(&report.original.run_id).cloned(),
         original_run_id: report.original.run_id,
-        verdict: match report.verdict {
-            Outcome::Reproduced => Verdict::Reproduced,
-            Outcome::WithinTolerance => Verdict::WithinTolerance,
-            Outcome::Differs => Verdict::Differs,
-        },
+        verdict: report.verdict.into(),
         summary: report.summary,
         metrics,
         same_files,

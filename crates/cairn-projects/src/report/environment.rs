@@ -1,7 +1,6 @@
 //! Packages, interpreter and platform of both runs.
 
-use std::collections::BTreeMap;
-
+use cairn_runtime::environment::packages_of;
 use serde::{Deserialize, Serialize};
 
 use super::facts::RunFacts;
@@ -48,7 +47,7 @@ pub(super) fn compare(original: &RunFacts, rerun: &RunFacts) -> EnvironmentCompa
     let mut made = EnvironmentComparison::default();
     if let (Some(before), Some(after)) = (&original.lock, &rerun.lock) {
         made.is_known = true;
-        let (before, after) = (packages(before), packages(after));
+        let (before, after) = (packages_of(before), packages_of(after));
         let mut names: Vec<&String> = before.keys().chain(after.keys()).collect();
         names.sort();
         names.dedup();
@@ -91,87 +90,4 @@ pub(super) fn compare(original: &RunFacts, rerun: &RunFacts) -> EnvironmentCompa
         }
     }
     made
-}
-
-/// The packages of a lock: `name==version`, `name @ URL`, or conda's `name=version=build`, one on
-/// each line; hashes, comments and options are passed over.
-pub(super) fn packages(lock: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    for line in lock.lines() {
-        let line = line.trim_end_matches('\\').trim();
-        let line = line.split(" #").next().unwrap_or_default().trim();
-        let line = line.split(';').next().unwrap_or_default().trim();
-        if line.is_empty() || line.starts_with(['#', '-', '@']) {
-            continue;
-        }
-        // An explicit list of conda packages names archives.
-        if let Some(file) = line.rsplit('/').next().filter(|_| line.contains("://"))
-            && let Some(stem) = [".conda", ".tar.bz2"]
-                .iter()
-                .find_map(|end| file.split('#').next().unwrap_or(file).strip_suffix(end))
-        {
-            let mut parts = stem.rsplitn(3, '-');
-            if let (Some(build), Some(version), Some(name)) =
-                (parts.next(), parts.next(), parts.next())
-            {
-                found.insert(normal(name), format!("{version} {build}"));
-            }
-            continue;
-        }
-        let split = line
-            .split_once("===")
-            .or_else(|| line.split_once("=="))
-            .or_else(|| line.split_once(" @ "))
-            .or_else(|| line.split_once('='));
-        if let Some((name, version)) = split {
-            let version = version.split_whitespace().next().unwrap_or_default();
-            found.insert(normal(name), version.replace('=', " "));
-        }
-    }
-    found
-}
-
-/// As indexes compare names: lower case, runs of `-_.` one dash, extras left out.
-fn normal(name: &str) -> String {
-    let name = name.split('[').next().unwrap_or_default().trim();
-    let mut made = String::with_capacity(name.len());
-    for c in name.chars() {
-        if matches!(c, '-' | '_' | '.') {
-            if !made.ends_with('-') {
-                made.push('-');
-            }
-        } else {
-            made.extend(c.to_lowercase());
-        }
-    }
-    made
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn packages_of_every_kind_of_lock_are_found() {
-        let check = |lock: &str, expected: &[(&str, &str)]| {
-            let expected: BTreeMap<String, String> = expected
-                .iter()
-                .map(|(name, version)| ((*name).to_owned(), (*version).to_owned()))
-                .collect();
-            assert_eq!(packages(lock), expected, "{lock}");
-        };
-        check(
-            "# made by uv\nNumPy==2.1.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via x\n",
-            &[("numpy", "2.1.0")],
-        );
-        check(
-            "scikit_learn[extra]==1.5 ; python_version >= '3.10'\n-i https://x\nfoo @ file:///a/b\n",
-            &[("scikit-learn", "1.5"), ("foo", "file:///a/b")],
-        );
-        check(
-            "@EXPLICIT\nfile:///c/noarch/my-pack-1.2-py_0.conda#abc\npython=3.11.2=h1_0\n",
-            &[("my-pack", "1.2 py_0"), ("python", "3.11.2 h1_0")],
-        );
-        check("", &[]);
-    }
 }

@@ -60,6 +60,13 @@ impl Verdict {
         }
     }
 
+    /// Reads the words of the tag; `None` for others.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Reproduced, Self::WithinTolerance, Self::Differs]
+            .into_iter()
+            .find(|verdict| verdict.as_str() == text)
+    }
+
     /// Whether `cairn rerun --check` ends with 0.
     pub fn is_success(self) -> bool {
         self != Self::Differs
@@ -508,11 +515,6 @@ fn summary(verdict: Verdict, runs: &[RunComparison]) -> String {
             })
         }
     }
-}
-
-/// How many packages a lock names.
-pub(crate) fn count_packages(lock: &str) -> usize {
-    environment::packages(lock).len()
 }
 
 fn counted(n: usize, what: &str) -> String {

@@ -8,6 +8,7 @@ use std::{
 
 use cairn_runtime::{
     CancellationToken,
+    environment::packages_of,
     tracking::{RunRecord, Tracking},
 };
 
@@ -234,7 +235,7 @@ fn captured(record: &RunRecord, capture: &Capture, lock: Option<&str>) -> RerunP
     match (lock, environment.kind.as_str()) {
         (Some(lock), _) => {
             restore.environment = true;
-            let count = crate::report::count_packages(lock);
+            let count = packages_of(lock).len();
             let python = environment.python.as_deref().unwrap_or("as recorded");
             restores.push(restored(
                 "Environment",

@@ -1,5 +1,6 @@
 //! The exact content of an environment as one text, which is enough to make it again.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
@@ -182,16 +183,9 @@ impl EnvironmentLock {
         self.requirement_lines().all(|line| line.contains("--hash="))
     }
 
-    /// Each package as `name==version`, for comparing two locks.
-    pub fn packages(&self) -> Vec<String> {
-        let conda = self.explicit.iter().map(|url| {
-            let file = url.split('#').next().unwrap_or(url).rsplit('/').next().unwrap_or_default();
-            file.trim_end_matches(".conda").trim_end_matches(".tar.bz2").to_owned()
-        });
-        let pip = self
-            .requirement_lines()
-            .map(|line| line.split(" --hash").next().unwrap_or_default().trim().to_owned());
-        conda.chain(pip).collect()
+    /// Every package and its version, as [`packages_of`] says, for comparing two locks.
+    pub fn packages(&self) -> BTreeMap<String, String> {
+        packages_of(&self.to_string())
     }
 
     fn requirement_lines(&self) -> impl Iterator<Item = String> {
@@ -259,6 +253,64 @@ impl From<EnvironmentLock> for String {
     }
 }
 
+/// The packages that a lock names, and their versions; for a conda package `version build`, for one
+/// from elsewhere its address. Names are as indexes compare them.
+///
+/// Reads every kind of lock, of Cairn or not: `name==version`, `name @ URL`, conda's
+/// `name=version=build` and the addresses of its explicit lists, one on each line; hashes, comments,
+/// options and what else is there are passed over.
+pub fn packages_of(lock: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for line in lock.lines() {
+        let line = line.trim_end_matches('\\').trim();
+        let line = line.split(" #").next().unwrap_or_default().trim();
+        let line = line.split(';').next().unwrap_or_default().trim();
+        if line.is_empty() || line.starts_with(['#', '-', '@']) {
+            continue;
+        }
+        // An explicit list of conda packages names archives.
+        if let Some(file) = line.rsplit('/').next().filter(|_| line.contains("://"))
+            && let Some(stem) = [".conda", ".tar.bz2"]
+                .iter()
+                .find_map(|end| file.split('#').next().unwrap_or(file).strip_suffix(end))
+        {
+            let mut parts = stem.rsplitn(3, '-');
+            if let (Some(build), Some(version), Some(name)) =
+                (parts.next(), parts.next(), parts.next())
+            {
+                found.insert(compared_name(name), format!("{version} {build}"));
+            }
+            continue;
+        }
+        let split = line
+            .split_once("===")
+            .or_else(|| line.split_once("=="))
+            .or_else(|| line.split_once(" @ "))
+            .or_else(|| line.split_once('='));
+        if let Some((name, version)) = split {
+            let version = version.split_whitespace().next().unwrap_or_default();
+            found.insert(compared_name(name), version.replace('=', " "));
+        }
+    }
+    found
+}
+
+/// As indexes compare names: lower case, runs of `-_.` one dash, extras left out.
+fn compared_name(name: &str) -> String {
+    let name = name.split('[').next().unwrap_or_default().trim();
+    let mut made = String::with_capacity(name.len());
+    for c in name.chars() {
+        if matches!(c, '-' | '_' | '.') {
+            if !made.ends_with('-') {
+                made.push('-');
+            }
+        } else {
+            made.extend(c.to_lowercase());
+        }
+    }
+    made
+}
+
 fn platform() -> String {
     format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
 }
@@ -295,6 +347,11 @@ mod tests {
         format!("sha256:{}", c.to_string().repeat(64))
     }
 
+    fn packages(named: &[(&str, &str)]) -> BTreeMap<String, String> {
+        let owned = named.iter().map(|(name, version)| ((*name).to_owned(), (*version).to_owned()));
+        owned.collect()
+    }
+
     #[test]
     fn lock_is_the_same_after_it_was_written_and_read() {
         let body = format!(
@@ -314,7 +371,10 @@ mod tests {
         let again = EnvironmentLock::parse(&text).expect("it is one");
         assert_eq!(again.digest(), lock.digest());
         assert_eq!(again.python_version(), Some("3.11.7"));
-        assert_eq!(again.packages(), ["a==1", "b @ git+https://example.org/b@abc"]);
+        assert_eq!(
+            again.packages(),
+            packages(&[("a", "1"), ("b", "git+https://example.org/b@abc")])
+        );
     }
 
     #[test]
@@ -325,7 +385,7 @@ mod tests {
             EnvironmentLock::new("conda", None, urls.clone(), &PackageSources::default(), &body);
         let again = EnvironmentLock::parse(&lock.to_string()).expect("it is one");
         assert_eq!(again.explicit(), urls);
-        assert_eq!(again.packages(), ["python-3.11.7-h1_0", "a==1"]);
+        assert_eq!(again.packages(), packages(&[("python", "3.11.7 h1_0"), ("a", "1")]));
         assert_eq!(again.digest(), lock.digest());
     }
 
@@ -338,5 +398,25 @@ mod tests {
         assert!(!check("# python: $(id)\n"));
         assert!(!check("@EXPLICIT\nrm -rf\n"));
         assert!(!check("a==1 \\\n"));
+    }
+
+    #[test]
+    fn packages_of_every_kind_of_lock_are_found() {
+        let check = |lock: &str, expected: &[(&str, &str)]| {
+            assert_eq!(packages_of(lock), packages(expected), "{lock}");
+        };
+        check(
+            "# made by uv\nNumPy==2.1.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n    # via x\n",
+            &[("numpy", "2.1.0")],
+        );
+        check(
+            "scikit_learn[extra]==1.5 ; python_version >= '3.10'\n-i https://x\nfoo @ file:///a/b\n",
+            &[("scikit-learn", "1.5"), ("foo", "file:///a/b")],
+        );
+        check(
+            "@EXPLICIT\nfile:///c/noarch/my-pack-1.2-py_0.conda#abc\npython=3.11.2=h1_0\n",
+            &[("my-pack", "1.2 py_0"), ("python", "3.11.2 h1_0")],
+        );
+        check("", &[]);
     }
 }

@@ -28,7 +28,7 @@ pub use detect::{
     DeclaredEnvironment, EnvironmentKind, EnvironmentManager, ProjectEnvironment, ProjectPlace,
 };
 pub use keep::{EnvironmentInfo, EnvironmentList, EnvironmentUse, Kept, PruneOptions, Pruned};
-pub use lock::EnvironmentLock;
+pub use lock::{EnvironmentLock, packages_of};
 pub use problem::SpecProblem;
 pub use python::{PythonInterpreter, installed_pythons};
 pub use requirement::{PackageSources, Requirement};

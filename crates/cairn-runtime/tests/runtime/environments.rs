@@ -262,7 +262,10 @@ async fn project_of_uv_is_made_from_its_lock() {
     let environment = ensure(&environments, &spec).await.expect("it is made");
     assert_eq!(output_of(&environment, "import toolz; print(toolz.__version__)").await, "0.12.1");
     let lock = environment.lock().expect("it has one");
-    assert_eq!(lock.packages(), ["toolz==0.12.1"]);
+    assert_eq!(
+        lock.packages().into_iter().collect::<Vec<_>>(),
+        [("toolz".to_owned(), "0.12.1".to_owned())]
+    );
     assert!(lock.is_hashed());
 }
 
