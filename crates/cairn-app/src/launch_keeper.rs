@@ -2,17 +2,18 @@
 
 use std::{
     path::Path,
-    sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    sync::mpsc::{RecvTimeoutError, SyncSender, TryRecvError, sync_channel},
     thread::JoinHandle,
     time::Duration,
 };
 
-use cairn_runtime::launch::Launches;
+use cairn_runtime::launch::{Keep, Launches};
 
 /// How often launches are looked at; what nobody supervises any more is closed within this time.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// A thread that closes what nobody supervises any more and lets the queue go on. It ends when this
+/// A thread that closes what nobody supervises any more and lets the queue go on; at its start it
+/// prunes what ended long ago. It ends when this
 /// is dropped.
 #[derive(Debug)]
 pub struct LaunchKeeper {
@@ -26,9 +27,19 @@ impl LaunchKeeper {
         let launches = Launches::new(data_dir);
         let (end, ended) = sync_channel(0);
         let thread = std::thread::Builder::new().name("launches".to_owned()).spawn(move || {
+            let mut is_pruned = false;
             loop {
                 if let Err(error) = launches.recover() {
                     tracing::warn!(%error, "launches could not be looked at");
+                }
+                // Once, after what is not over was seen to.
+                if !std::mem::replace(&mut is_pruned, true) {
+                    let is_cancelled = || !matches!(ended.try_recv(), Err(TryRecvError::Empty));
+                    match launches.prune(&Keep::default(), &is_cancelled) {
+                        Ok(0) => {}
+                        Ok(count) => tracing::info!(count, "old launches were pruned"),
+                        Err(error) => tracing::warn!(%error, "old launches are kept"),
+                    }
                 }
                 // The sender is never used but to be dropped.
                 if !matches!(ended.recv_timeout(LOOK_EVERY), Err(RecvTimeoutError::Timeout)) {

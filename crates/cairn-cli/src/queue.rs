@@ -11,12 +11,14 @@ use cairn_app::AppOptions;
 use cairn_core::UnixMillis;
 use cairn_runtime::{
     RuntimeError,
-    launch::{Launch, LaunchId, LaunchState, Launches},
+    launch::{Keep, Launch, LaunchId, LaunchState, Launches},
 };
 use clap::{Args, Subcommand};
 
 /// How much longer than the grace a stop is waited for.
 const STOP_MARGIN: Duration = Duration::from_secs(20);
+
+const DAY_SECS: u64 = 24 * 60 * 60;
 
 #[derive(Debug, Args)]
 pub struct QueueArgs {
@@ -55,6 +57,17 @@ enum QueueCommand {
         /// Which one
         launch: String,
     },
+    /// Delete what is kept of launches that ended long ago; their runs stay
+    ///
+    /// Cairn does so by itself when it starts. A launch with the only copy of what its run printed is kept.
+    Prune {
+        /// Keep so many of the newest
+        #[arg(long, value_name = "N", default_value_t = Keep::default().newest)]
+        keep: usize,
+        /// Keep those that ended within so many days
+        #[arg(long, value_name = "N", default_value_t = Keep::default().younger_than.as_secs() / DAY_SECS)]
+        days: u64,
+    },
     /// Print what a launch printed
     Log {
         /// Which one
@@ -82,6 +95,13 @@ pub fn run(args: QueueArgs) -> anyhow::Result<ExitCode> {
             launches.move_before(&id, before.as_ref()).map_err(told)?;
         }
         QueueCommand::Stop { launch } => return stop(&launches, &find(&launches, &launch)?),
+        QueueCommand::Prune { keep, days } => {
+            let younger_than = Duration::from_secs(days.saturating_mul(DAY_SECS));
+            let count =
+                launches.prune(&Keep { newest: keep, younger_than }, &|| false).map_err(told)?;
+            let what = if count == 1 { "launch was" } else { "launches were" };
+            writeln!(io::stdout(), "{count} {what} deleted; their runs stay.")?;
+        }
         QueueCommand::Log { launch, follow } => {
             return log(&launches, &find(&launches, &launch)?, follow);
         }

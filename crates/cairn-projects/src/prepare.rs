@@ -140,6 +140,7 @@ pub fn finish(launch_folder: &Path) -> Result<()> {
     let mut log = Vec::new();
     launch.log().copy_to(&mut log)?;
     tracking.upload(&run_id, LOG_ARTIFACT, &mut log.as_slice())?;
+    launch.note_log_kept()?;
     crate::rerun::write_report(&tracking, &run_id, Some(&launch))?;
     // The project's folder of a fetched source stays for as long as the launch does; what was
     // downloaded for parameters does not.

@@ -99,6 +99,14 @@ fn a_killed_sweep_goes_on_without_a_trial_twice() {
     assert!(by_number.values().all(|count| *count == 1), "{by_number:?}\n{said}");
     let parent = world.only(&format!("run_id = '{}'", parent.id()));
     assert_eq!((parent.status(), parent.tag("cairn.sweep.best_value")), ("FINISHED", Some("0.25")));
+
+    // Nor when the launches of the trials are pruned; that of the killed sweep has the only log of it.
+    let prune = world.bare(&["queue", "prune", "--keep", "0", "--days", "0"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&prune.stdout).contains("launches were deleted"), "{prune:?}");
+    assert_eq!(world.launches().len(), 1);
+    let said = world.good(&["sweep", "--resume", parent.id()]);
+    let after = world.runs(&format!("tags.mlflow.parentRunId = '{}'", parent.id()));
+    assert_eq!(after.len(), trials.len(), "{said}");
 }
 
 #[test]

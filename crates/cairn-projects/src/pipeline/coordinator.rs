@@ -300,11 +300,8 @@ impl Coordinator {
                     self.set(&step.name, StepStatus::Running, launch.run_id, None);
                     return Ok(());
                 }
-                Ok(_) => {}
-                Err(RuntimeError::NoSuchLaunch(_)) => {
-                    let earlier = earlier.clone();
-                    return self.start(step, &earlier);
-                }
+                // It is gone: it was pruned, or noted and not submitted. The run says which.
+                Ok(_) | Err(RuntimeError::NoSuchLaunch(_)) => {}
                 Err(error) => return Err(error.into()),
             }
         }

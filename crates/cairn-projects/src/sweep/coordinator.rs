@@ -147,11 +147,14 @@ pub fn coordinate(launch: &Launch, out: &mut dyn Write) -> Result<bool> {
         .ok_or_else(|| ProjectError::source("the sweep has no run", "Start it again."))?;
     let experiment_id = tracking.get_run(&run_id)?.info.experiment_id;
     let mut list = List::open(&launch.folder)?;
-    if list.trials.is_empty() && request.resume_run_id.is_some() {
+    if request.resume_run_id.is_some() {
         let children = children(&tracking, &experiment_id, &run_id)?;
         let names: Vec<&str> = request.space.iter().map(|param| param.name.as_str()).collect();
+        // Launches that are pruned are not there any more, their runs are.
         for trial in from_store(&children, &names) {
-            list.add(trial)?;
+            if list.is_lost(trial.number, &target.launches) {
+                list.add(trial)?;
+            }
         }
     }
     let mut sweep = Sweep {

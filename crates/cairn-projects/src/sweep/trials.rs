@@ -100,6 +100,15 @@ impl List {
         Ok(())
     }
 
+    /// Whether neither a launch nor a run is known of a trial.
+    pub(super) fn is_lost(&self, number: usize, launches: &Launches) -> bool {
+        let Some(trial) = self.trials.iter().find(|trial| trial.number == number) else {
+            return true;
+        };
+        let is_there = |id: &LaunchId| launches.folder(id).is_dir();
+        trial.run_id.is_none() && !trial.launch_id.as_ref().is_some_and(is_there)
+    }
+
     fn put(&mut self, trial: Trial) {
         match self.trials.iter_mut().find(|known| known.number == trial.number) {
             Some(known) => *known = trial,
@@ -197,6 +206,20 @@ mod tests {
             launch_id: Some(LaunchId::new()),
             run_id: None,
         }
+    }
+
+    #[test]
+    fn a_trial_without_its_launch_and_without_a_run_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let launches = Launches::new(folder.path());
+        let mut list = List::open(folder.path()).unwrap();
+        let there = trial(1, "a");
+        fs::create_dir_all(launches.folder(there.launch_id.as_ref().unwrap())).unwrap();
+        list.add(there).unwrap();
+        list.add(trial(2, "b")).unwrap();
+        list.add(Trial { run_id: Some("r".to_owned()), ..trial(3, "c") }).unwrap();
+        let known = [1, 2, 3, 4].map(|number| list.is_lost(number, &launches));
+        assert_eq!(known, [false, true, false, true]);
     }
 
     #[test]

@@ -60,6 +60,8 @@ pub enum Event {
     },
     /// What belongs to the run is being kept.
     Finishing,
+    /// What it printed is kept with its run as well.
+    LogKept,
     /// It is over.
     Closed {
         /// The status of the run.

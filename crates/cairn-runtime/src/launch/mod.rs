@@ -17,6 +17,7 @@
 mod identity;
 mod ledger;
 mod log;
+mod prune;
 mod queue;
 mod recovery;
 
@@ -38,6 +39,7 @@ use crate::tracking::Tracking;
 pub use identity::ProcessIdentity;
 pub use ledger::{Entry, Event};
 pub use log::{LaunchLog, LogPiece};
+pub use prune::Keep;
 pub use queue::{QueueState, program};
 pub use recovery::CAUSE_TAG;
 
@@ -363,6 +365,8 @@ pub struct Launch {
     pub state: LaunchState,
     /// What it said last about its work ([`Launch::note`]).
     pub note: Option<String>,
+    /// Whether what it printed is kept with its run as well ([`Launch::note_log_kept`]).
+    pub is_log_kept: bool,
     /// When its supervisor began, milliseconds since 1970.
     pub started_ms: Option<i64>,
     /// When it was over, milliseconds since 1970.
@@ -390,6 +394,7 @@ impl Launch {
             spec,
             state: LaunchState::Queued { position: 0 },
             note: None,
+            is_log_kept: false,
             started_ms: None,
             ended_ms: None,
             entries: Vec::new(),
@@ -421,6 +426,7 @@ impl Launch {
                     self.state = LaunchState::Stopping;
                 }
             }
+            Event::LogKept => self.is_log_kept = true,
             Event::Finishing => state(LaunchState::Finishing),
             Event::Closed { status, cause, .. } => {
                 self.state = LaunchState::Ended {
@@ -450,6 +456,12 @@ impl Launch {
     /// Tells a person what is going on: `Building the environment`.
     pub fn note(&self, text: &str) -> Result<()> {
         Ledger::append(&self.folder, &Event::Note { text: text.to_owned() })
+    }
+
+    /// Remembers that what it printed is kept with its run; `finish` calls it. Only then may the folder
+    /// be pruned.
+    pub fn note_log_kept(&self) -> Result<()> {
+        Ledger::append(&self.folder, &Event::LogKept)
     }
 
     /// Says what is to be run; `prepare` calls it when all is ready.
@@ -643,11 +655,18 @@ impl Launches {
             });
         }
         if let Some(run_id) = &launch.run_id {
-            let _ = fs::remove_file(self.root.join("runs").join(run_id));
+            let of_run = self.root.join("runs").join(run_id);
+            // A later launch of the run, which went on with it, stays the run's.
+            if fs::read_to_string(&of_run).is_ok_and(|named| named == id.as_str()) {
+                let _ = fs::remove_file(of_run);
+            }
         }
         let _ = fs::remove_file(self.root.join("active").join(id.as_str()));
+        // Half a launch would look like one that is not over.
         let folder = self.folder(id);
-        fs::remove_dir_all(&folder).map_err(RuntimeError::io("deleting", folder))
+        let forgotten = self.root.join(format!("{id}{}", prune::FORGOTTEN));
+        fs::rename(&folder, &forgotten).map_err(RuntimeError::io("deleting", folder))?;
+        fs::remove_dir_all(&forgotten).map_err(RuntimeError::io("deleting", forgotten))
     }
 
     fn note_run(&self, id: &LaunchId, run_id: &str) -> Result<()> {
