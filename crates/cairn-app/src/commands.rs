@@ -14,6 +14,10 @@ use crate::{
     app::{App, Pick},
     artifacts::{self, ArtifactRef},
     backups::{self, BackupRef},
+    charts::{
+        self,
+        dto::{ChartRequest, ChartSeries},
+    },
     dto::{
         AppInfo, ArtifactEntry, ArtifactPreview, BackupList, BackupRestored, ClientToken,
         CommandError, ErrorCode, ExperimentSummary, Job, RegisteredModelDetail,
@@ -133,6 +137,7 @@ commands! {
     "runs.page": RunsPageRequest => RunsPage = runs::page;
     "run.get": RunRef => RunDetail = runs::get;
     "series.get": SeriesRequest => Series = runs::series;
+    "chart.series": ChartRequest => ChartSeries = charts::series;
     "artifacts.list": ArtifactRef => Vec<ArtifactEntry> = artifacts::list;
     "artifact.preview": ArtifactRef => ArtifactPreview = artifacts::preview;
     "models.list": NoArgs => Vec<RegisteredModelSummary> = models::list;

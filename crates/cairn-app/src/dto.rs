@@ -19,7 +19,7 @@ pub struct CommandError {
     pub hint: Option<String>,
     /// The technical cause, to copy into a report.
     pub detail: Option<String>,
-    /// The place in the text that was refused; only for filters. In UTF-16 units, as the browser
+    /// The place in the text that was refused; only for filters and formulas. In UTF-16 units, as the browser
     /// counts.
     pub span: Option<TextSpan>,
 }
@@ -31,6 +31,8 @@ pub struct CommandError {
 pub enum ErrorCode {
     /// A filter that cannot be read; `span` says where.
     InvalidFilter,
+    /// A formula that cannot be read; `span` says where, if it is known.
+    InvalidFormula,
     /// Any other refused input.
     InvalidInput,
     /// The thing asked for does not exist (any more).

@@ -8,6 +8,7 @@
 pub mod app;
 mod artifacts;
 mod backups;
+pub mod charts;
 pub mod commands;
 pub mod dto;
 pub mod environments;

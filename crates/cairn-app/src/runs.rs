@@ -366,7 +366,7 @@ fn shorten(text: &str) -> String {
     }
 }
 
-fn parse_experiments(ids: &[String]) -> Result<Vec<ExperimentId>, CommandError> {
+pub(crate) fn parse_experiments(ids: &[String]) -> Result<Vec<ExperimentId>, CommandError> {
     ids.iter().map(|id| id.parse().map_err(errors::invalid)).collect()
 }
 

@@ -20,6 +20,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
 
+mod charts;
+
 /// A host without a port.
 struct Quiet;
 

@@ -23,7 +23,7 @@ hint: string | null,
  */
 detail: string | null, 
 /**
- * The place in the text that was refused; only for filters. In UTF-16 units, as the browser
+ * The place in the text that was refused; only for filters and formulas. In UTF-16 units, as the browser
  * counts.
  */
 span: TextSpan | null, };

@@ -3,4 +3,4 @@
 /**
  * Kinds of failure that some screen treats in its own way.
  */
-export type ErrorCode = "invalid_filter" | "invalid_input" | "not_found" | "no_store" | "cannot_open" | "read_only" | "busy" | "disk_full" | "cancelled" | "needs_consent" | "unsupported" | "internal";
+export type ErrorCode = "invalid_filter" | "invalid_formula" | "invalid_input" | "not_found" | "no_store" | "cannot_open" | "read_only" | "busy" | "disk_full" | "cancelled" | "needs_consent" | "unsupported" | "internal";

@@ -6,6 +6,8 @@ import type { ArtifactRef } from "./ArtifactRef";
 import type { BackupList } from "./BackupList";
 import type { BackupRef } from "./BackupRef";
 import type { BackupRestored } from "./BackupRestored";
+import type { ChartRequest } from "./ChartRequest";
+import type { ChartSeries } from "./ChartSeries";
 import type { ClientToken } from "./ClientToken";
 import type { EnvironmentListView } from "./EnvironmentListView";
 import type { EnvironmentRef } from "./EnvironmentRef";
@@ -77,6 +79,7 @@ export interface Commands {
   "runs.page": { args: RunsPageRequest; result: RunsPage };
   "run.get": { args: RunRef; result: RunDetail };
   "series.get": { args: SeriesRequest; result: Series };
+  "chart.series": { args: ChartRequest; result: ChartSeries };
   "artifacts.list": { args: ArtifactRef; result: Array<ArtifactEntry> };
   "artifact.preview": { args: ArtifactRef; result: ArtifactPreview };
   "models.list": { args: Record<string, never>; result: Array<RegisteredModelSummary> };
