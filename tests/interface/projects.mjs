@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { appendFileSync, mkdirSync, writeFileSync } from "node:fs";
 
 import { matchTree, scan } from "./lib/accessibility.mjs";
-import { writeProject } from "./lib/project.mjs";
+import { MENDED, writeProject, writeSteps } from "./lib/project.mjs";
 import { test, until } from "./lib/tests.mjs";
 
 /** A run begins with an environment that is made: on a busy machine that takes its time. */
@@ -18,6 +18,15 @@ async function openProject(world, more = "") {
   const { page, window } = await world.open(server, projectPlace(folder, more));
   await page.getByRole("heading", { name: "churn", level: 1 }).waitFor();
   return { folder, server, page, window };
+}
+
+/** Opens the page of the project with steps, in its own window. */
+async function openSteps(world, more) {
+  const folder = writeSteps(world.path("steps"));
+  const server = await world.serve();
+  const opened = await world.open(server, projectPlace(folder, more));
+  await opened.page.getByRole("heading", { name: "steps", level: 1 }).waitFor();
+  return { folder, server, ...opened };
 }
 
 /** Presses what runs the form. */
@@ -218,4 +227,89 @@ test("environments say what they take, and are removed after a question", async 
   await scan(page, "an environment to be removed");
   await page.getByRole("dialog").getByRole("button", { name: "Remove", exact: true }).click();
   await page.getByRole("heading", { name: "No environments yet" }).waitFor();
+});
+
+test("a project is opened by a press on its row, or by arrows and Enter", async (world) => {
+  const { folder, server, page } = await openProject(world);
+  await page.request.post(`${server.origin}/call/project.add`, { data: { uri: folder } });
+  const list = page.getByRole("region", { name: "Projects" });
+  const toList = () => page.getByRole("link", { name: "Projects", exact: true }).first().click();
+  await toList();
+  await list.locator("td.place").click({ position: { x: 2, y: 2 } });
+  await page.getByRole("heading", { level: 1, name: "churn" }).waitFor();
+  await toList();
+  await list.focus();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { level: 1, name: "churn" }).waitFor();
+});
+
+test("a pipeline takes values, says which step failed, and goes on once it is mended", async (world) => {
+  const { folder, page } = await openSteps(world, "");
+  await page.getByLabel(/^rows/).fill("4");
+  await scan(page, "form of a pipeline");
+  await press(page, "Allow and run the pipeline");
+  const steps = page.getByRole("region", { name: "Steps of the pipeline" });
+  const step = (name) => steps.getByRole("listitem").filter({ hasText: new RegExp(`^\\s*${name}`) }).last();
+  await step("train").getByText("Failed").waitFor({ timeout: RUN_MS });
+  await step("clean").getByText("Finished").waitFor();
+  await step("train").getByText(/exit code 1/).waitFor();
+  await status(page, "Failed");
+  await page.getByRole("row", { name: /^rows/ }).getByText("4").waitFor();
+  await scan(page, "a pipeline that failed");
+  const address = page.url();
+
+  // What changed since it was allowed is asked for.
+  writeFileSync(`${folder}/train.py`, MENDED);
+  await page.getByRole("link", { name: "Queue" }).first().click();
+  await page.getByRole("button", { name: /^Resume / }).click();
+  await page.getByRole("heading", { level: 1, name: "Resume" }).waitFor();
+  await page.getByText(/python train\.py/).waitFor();
+  await scan(page, "a pipeline that goes on");
+  await press(page, "Allow and resume");
+  await until("the run's page", () => page.url() === address);
+  await step("train").getByText("Finished").waitFor({ timeout: RUN_MS });
+  await status(page, "Finished");
+  assert.equal(await page.getByRole("button", { name: "Resume" }).count(), 0);
+  await step("train").getByRole("link", { name: "train" }).click();
+  // Twice the 4 rows that were given.
+  await page.getByRole("row", { name: /^seen/ }).getByText(/^8/).waitFor();
+
+  await page.goto(new URL(projectPlace(folder), address).href);
+  await page.getByLabel(/^rows/).fill("4");
+  await press(page, "Run the pipeline");
+  await step("train").getByText("Unchanged, taken from before").waitFor({ timeout: RUN_MS });
+});
+
+test("a sweep shows its trials, the best one first, and goes on after a stop", async (world) => {
+  const { folder, page } = await openSteps(world, "&entry=tune&values=several");
+  await page.getByLabel("How x varies").selectOption("list");
+  await page.getByLabel(/^x/).fill("2, 1, 3");
+  await page.getByLabel("Goal").fill("loss");
+  await page.getByLabel("Runs at a time").fill("1");
+  await press(page, "Allow and run 3 times");
+  const trials = page.getByRole("region", { name: "Trials" });
+  const rows = async () =>
+    (await trials.getByRole("row").allInnerTexts()).slice(1).map((text) => text.replaceAll(/\s+/g, " ").trim());
+  const areRows = async (...expected) => {
+    await until(`the trials ${expected.join("; ")}`, async () => {
+      const now = await rows();
+      return now.length === expected.length && expected.every((row, index) => row.test(now[index]));
+    }, RUN_MS);
+  };
+  await areRows(/^trial 1 Best 1(\.0+)? 2(\.0)? Finished/, /^trial 2 0(\.0+)? 1(\.0)? Running/);
+  await scan(page, "a sweep at work");
+  await page.getByRole("tab", { name: "Log" }).click();
+  await press(page, "Stop");
+  await status(page, "Killed");
+  await page.getByRole("tab", { name: "Overview" }).click();
+  await areRows(/^trial 1 Best/, /^trial 2 .*Killed/);
+  writeFileSync(`${folder}/go`, "");
+  await page.getByRole("button", { name: "Resume" }).click();
+  await areRows(/^trial 2 Best 0(\.0+)? 1/, /^trial 1 1/, /^trial 3 4/);
+  await status(page, "Finished");
+  await page.getByText("3 of 3 done").waitFor();
+  await scan(page, "a sweep that is done");
+  await trials.getByRole("link", { name: "trial 2" }).click();
+  await page.getByRole("heading", { level: 1, name: "trial 2" }).waitFor();
 });

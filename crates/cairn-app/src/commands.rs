@@ -42,8 +42,8 @@ use crate::{
     projects::{
         self,
         dto::{
-            ProjectDetail, ProjectRef, ProjectSummary, RunDraft, RunPlanView, RunStart,
-            SweepPlanView, SweepStart,
+            PipelineStart, ProjectDetail, ProjectRef, ProjectSummary, RunDraft, RunParts,
+            RunPlanView, RunResume, RunStart, SweepPlanView, SweepStart,
         },
     },
     reruns::{
@@ -156,9 +156,12 @@ commands! {
     "project.fetch": ProjectRef => Job = projects::fetch;
     "project.plan": RunDraft => RunPlanView = projects::plan;
     "project.run": RunStart => LaunchView = projects::run;
-    "pipeline.run": RunStart => LaunchView = projects::run_pipeline;
+    "pipeline.run": PipelineStart => LaunchView = projects::run_pipeline;
     "sweep.plan": SweepStart => SweepPlanView = projects::plan_sweep;
     "sweep.run": SweepStart => LaunchView = projects::run_sweep;
+    "run.parts": RunRef => Option<RunParts> = projects::parts;
+    "resume.plan": RunRef => RunPlanView = projects::plan_resume;
+    "resume.start": RunResume => LaunchView = projects::resume;
     "run.origin": RunRef => RunOrigin = reruns::origin;
     "rerun.plan": RunRef => RerunPlanView = reruns::plan;
     "rerun.start": RerunStart => LaunchView = reruns::start;

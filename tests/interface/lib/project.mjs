@@ -53,18 +53,85 @@ const FAIL = `print("reading data")
 raise ValueError("column target is not in data.csv")
 `;
 
+const PYTHON_ENV = 'python: "3"\nbuild_dependencies: []\ndependencies: []\n';
+
+const STEPS = `name: steps
+
+python_env: python_env.yaml
+
+entry_points:
+  clean:
+    parameters: {rows: float}
+    command: "python clean.py {rows}"
+  train:
+    parameters: {rows: float}
+    command: "python train.py {rows}"
+  tune:
+    parameters: {x: {type: float, default: 1}}
+    command: "python tune.py {x}"
+
+pipeline:
+  parameters:
+    rows: {type: float, default: 3}
+  steps:
+    clean:
+      parameters: {rows: "\${parameters.rows}"}
+    train:
+      parameters: {rows: "\${steps.clean.metrics.rows}"}
+`;
+
+const CLEAN = `import sys
+from client import log
+
+log("rows", 2 * float(sys.argv[1]))
+`;
+
+const BROKEN = `raise ValueError("column target is not there")
+`;
+
+/** What mends the step that fails. */
+export const MENDED = `import sys
+from client import log
+
+log("seen", float(sys.argv[1]))
+`;
+
+const TUNE = `import os, sys, time
+from client import log
+
+x = float(sys.argv[1])
+log("loss", (x - 1) ** 2)
+while x == 1 and not os.path.exists("go"):
+    time.sleep(0.05)
+`;
+
 /** Writes the project into a folder and answers the folder. */
 export function writeProject(folder) {
-  mkdirSync(folder, { recursive: true });
-  const files = {
+  return write(folder, {
     MLproject: MLPROJECT,
-    "python_env.yaml": 'python: "3"\nbuild_dependencies: []\ndependencies: []\n',
+    "python_env.yaml": PYTHON_ENV,
     "data.csv": "a,b\n1,2\n",
     "client.py": CLIENT,
     "train.py": TRAIN,
     "wait.py": WAIT,
     "fail.py": FAIL,
-  };
+  });
+}
+
+/** A pipeline of two steps, of which the second fails, and something to sweep that waits at one value. */
+export function writeSteps(folder) {
+  return write(folder, {
+    MLproject: STEPS,
+    "python_env.yaml": PYTHON_ENV,
+    "client.py": CLIENT,
+    "clean.py": CLEAN,
+    "train.py": BROKEN,
+    "tune.py": TUNE,
+  });
+}
+
+function write(folder, files) {
+  mkdirSync(folder, { recursive: true });
   for (const [name, text] of Object.entries(files)) writeFileSync(path.join(folder, name), text);
   return folder;
 }

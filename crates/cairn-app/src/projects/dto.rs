@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
-use crate::dto::{CommandErrorText, KeyValue, RunLink};
+use crate::dto::{CommandErrorText, KeyValue, Number, RunLink};
 
 /// Which project.
 #[derive(Debug, Clone, Deserialize, TS)]
@@ -121,6 +121,8 @@ pub struct PipelineStepRun {
     pub state: PipelineStepState,
     /// Its run; that of an earlier time where nothing had changed.
     pub run: Option<RunLink>,
+    /// Why it failed or was not run.
+    pub why: Option<String>,
 }
 
 /// Where a step stands.
@@ -168,6 +170,8 @@ pub struct ProjectDetail {
     pub branch: Option<String>,
     /// Its pipeline; empty if it declares none.
     pub steps: Vec<PipelineStep>,
+    /// What can be given when the pipeline is started, in the order of the file.
+    pub pipeline_parameters: Vec<ProjectParameter>,
     /// Why it cannot be run as it is.
     pub problems: Vec<ProjectProblem>,
     /// Its latest runs in this store, newest first, at most 20.
@@ -302,6 +306,82 @@ pub struct RunStart {
     /// if it was allowed before.
     #[serde(default)]
     pub allow: Option<String>,
+}
+
+/// Starts a pipeline.
+#[derive(Debug, Clone, Deserialize, TS)]
+#[ts(export)]
+pub struct PipelineStart {
+    /// The project, and the pipeline's own parameters; the entry point is not used.
+    pub draft: RunDraft,
+    /// As in [`RunStart::allow`].
+    #[serde(default)]
+    pub allow: Option<String>,
+    /// Whether steps run although nothing changed.
+    #[serde(default)]
+    pub ignore_cache: bool,
+}
+
+/// Goes on with a pipeline or a sweep that ended before its parts did.
+#[derive(Debug, Clone, Deserialize, TS)]
+#[ts(export)]
+pub struct RunResume {
+    /// Its run.
+    pub run_id: String,
+    /// As in [`RunStart::allow`].
+    #[serde(default)]
+    pub allow: Option<String>,
+}
+
+/// What a run is made of, where it is more than one.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[ts(export)]
+pub enum RunParts {
+    /// The steps of a pipeline.
+    Pipeline {
+        /// In the order of the file.
+        steps: Vec<PipelineStep>,
+        /// Whether it ended before its steps did, and can be gone on with.
+        can_resume: bool,
+    },
+    /// The trials of a sweep.
+    Sweep {
+        /// `7 of 20 done, 1 pruned`.
+        progress: String,
+        /// The parameters that vary.
+        names: Vec<String>,
+        /// The metric that tells which trial is best.
+        metric: Option<String>,
+        /// Whether larger is better.
+        maximize: bool,
+        /// Those that have a run: the best one, those at work, then the others from good to bad; by
+        /// number where no metric tells. At most 500.
+        trials: Vec<SweepTrial>,
+        /// How many have a run.
+        #[ts(type = "number")]
+        total: u64,
+        /// Whether it ended before its trials did, and can be gone on with.
+        can_resume: bool,
+    },
+}
+
+/// One trial of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, TS)]
+#[ts(export)]
+pub struct SweepTrial {
+    /// From 1 on.
+    pub number: u32,
+    /// Its run.
+    pub run: RunLink,
+    /// What it got for the parameters that vary, in their order; empty where it is not logged.
+    pub values: Vec<String>,
+    /// The latest value of the metric, if it logged one.
+    pub value: Option<Number>,
+    /// Why it was stopped early, if it fell behind.
+    pub pruned: Option<String>,
+    /// Whether it is the best one that ended well.
+    pub is_best: bool,
 }
 
 /// How the values of a sweep are chosen.

@@ -36,15 +36,30 @@ pub(crate) struct Here {
     pub commit: Option<String>,
 }
 
-/// What was fetched before; `None` if nothing was.
+/// What was fetched before; `None` if nothing was. A launch asks for the commit that was fetched under
+/// the name of a branch: that is found too.
 pub(super) fn here(data_dir: &Path, uri: &str, version: Option<&str>) -> Option<Here> {
-    let folder = folder_of(data_dir, uri, version);
+    let named = read(&folder_of(data_dir, uri, version), uri);
+    if let Some((_, here)) = named.filter(|(of, _)| of.as_deref() == version) {
+        return Some(here);
+    }
+    let folders = fs::read_dir(data_dir.join("projects")).ok()?.flatten();
+    let mut found = folders.filter_map(|folder| read(&folder.path(), uri));
+    found
+        .find(|(_, here)| here.commit.is_some() && here.commit.as_deref() == version)
+        .map(|it| it.1)
+}
+
+/// What a folder holds of a project: the version that was asked for, and what it is.
+fn read(folder: &Path, uri: &str) -> Option<(Option<String>, Here)> {
     let bytes = fs::read(folder.join("fetched.json")).ok()?;
-    let (of, of_version, fetched): (String, Option<String>, Fetched) =
+    let (of, version, fetched): (String, Option<String>, Fetched) =
         serde_json::from_slice(&bytes).ok()?;
-    let is_it = of == uri && of_version.as_deref() == version && fetched.folder.is_dir();
+    if of != uri || !fetched.folder.is_dir() {
+        return None;
+    }
     let commit = sources::head_of(&fetched.folder).and_then(|head| head.commit);
-    is_it.then_some(Here { fetched, commit })
+    Some((version, Here { fetched, commit }))
 }
 
 /// Fetches a project, again if it was before; nothing of it is run.
@@ -131,6 +146,12 @@ mod tests {
         fs::write(folder.join("fetched.json"), record).unwrap();
         assert_eq!(here(dir.path(), "/x/a.zip", None).unwrap().fetched, fetched);
         assert!(here(dir.path(), "/x/a.zip", Some("v2")).is_none());
+        let git = folder.join("files/.git");
+        fs::create_dir_all(&git).unwrap();
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        fs::write(git.join("HEAD"), commit).unwrap();
+        assert_eq!(here(dir.path(), "/x/a.zip", Some(commit)).unwrap().fetched, fetched);
+        assert!(here(dir.path(), "/x/b.zip", Some(commit)).is_none());
         fs::remove_dir_all(folder.join("files")).unwrap();
         assert!(here(dir.path(), "/x/a.zip", None).is_none());
     }

@@ -5,6 +5,7 @@
 pub mod dto;
 mod fetched;
 pub(crate) mod known;
+mod parts;
 pub(crate) mod running;
 mod sources;
 
@@ -12,22 +13,23 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use cairn_core::UnixMillis;
 use cairn_projects::{
-    DeclaredEnvironment, Problem, Project,
-    pipeline::{Pipeline, PipelineState, StepStatus},
+    DeclaredEnvironment, Parameter, Problem, Project,
+    pipeline::{Pipeline, PipelineState},
 };
 
 use crate::{
     app::App,
     commands::NoArgs,
-    dto::{CommandError, ErrorCode, LiveEvent},
-    errors, launches,
+    dto::{CommandError, ErrorCode, LiveEvent, RunStatus},
+    errors,
 };
 use dto::{
-    PipelineStep, PipelineStepRun, PipelineStepState, ProjectDetail, ProjectEntryPoint,
-    ProjectParameter, ProjectProblem, ProjectRef, ProjectRun, ProjectSummary,
+    PipelineStep, ProjectDetail, ProjectEntryPoint, ProjectParameter, ProjectProblem, ProjectRef,
+    ProjectRun, ProjectSummary,
 };
 pub(crate) use fetched::fetch;
 use known::Known;
+pub(crate) use parts::{parts, plan_resume, resume};
 pub(crate) use running::{plan_draft as plan, plan_sweep, run, run_pipeline, run_sweep};
 use sources::{Place, RunOfProject};
 
@@ -107,19 +109,19 @@ fn entry_points(project: &Project) -> Vec<ProjectEntryPoint> {
         .map(|entry| ProjectEntryPoint {
             name: entry.name.clone(),
             command: Some(entry.command.clone()),
-            parameters: entry
-                .parameters
-                .iter()
-                .map(|parameter| ProjectParameter {
-                    name: parameter.name.clone(),
-                    kind: parameter.kind.name().to_owned(),
-                    default: parameter.default.clone(),
-                })
-                .collect(),
+            parameters: entry.parameters.iter().map(parameter).collect(),
             is_script: false,
         })
         .collect();
     if declared.is_empty() { scripts(&project.folder) } else { declared }
+}
+
+fn parameter(declared: &Parameter) -> ProjectParameter {
+    ProjectParameter {
+        name: declared.name.clone(),
+        kind: declared.kind.name().to_owned(),
+        default: declared.default.clone(),
+    }
 }
 
 /// What can be run in a folder that declares nothing: Python, shell and notebook files in it.
@@ -186,16 +188,11 @@ pub(crate) async fn get(app: &App, args: ProjectRef) -> Result<ProjectDetail, Co
     let uri = place.uri();
     let mut runs = sources::runs(app).await?;
     runs.retain(|run| run.uri == uri);
-    let state = runs.iter().find_map(|run| run.pipeline.clone());
+    let latest = runs.iter().find_map(|run| Some((run.pipeline.as_ref()?, run.link.status)));
+    let is_ended = latest.is_some_and(|(_, status)| status != RunStatus::Running);
     let state: PipelineState =
-        state.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-    let mut step_runs = BTreeMap::new();
-    let store = app.store()?;
-    for run_id in state.steps.iter().filter_map(|step| step.run_id.clone()) {
-        if let Some(link) = launches::run_link(&store, &run_id).await {
-            step_runs.insert(run_id, link);
-        }
-    }
+        latest.and_then(|(text, _)| serde_json::from_str(text).ok()).unwrap_or_default();
+    let step_runs = parts::links(&app.store()?, &state).await;
     runs.truncate(MOST_RUNS);
     let data_dir = app.inner.options.data_dir.clone();
     let detail = tokio::task::spawn_blocking(move || {
@@ -211,17 +208,21 @@ pub(crate) async fn get(app: &App, args: ProjectRef) -> Result<ProjectDetail, Co
             Some(Err(problems)) => (None, problems),
             None => (None, Vec::new()),
         };
-        let steps = match project.as_ref().and_then(Pipeline::of) {
+        let declared = project.as_ref().and_then(Pipeline::of);
+        let pipeline_parameters = match &declared {
+            Some(Ok(pipeline)) => pipeline.parameters.iter().map(parameter).collect(),
+            _ => Vec::new(),
+        };
+        let steps = match declared {
             Some(Ok(pipeline)) => pipeline
                 .steps
                 .into_iter()
                 .map(|step| PipelineStep {
-                    last: state.steps.iter().find(|known| known.name == step.name).map(|known| {
-                        PipelineStepRun {
-                            state: step_state(known.status),
-                            run: known.run_id.as_ref().and_then(|id| step_runs.get(id)).cloned(),
-                        }
-                    }),
+                    last: state
+                        .steps
+                        .iter()
+                        .find(|known| known.name == step.name)
+                        .map(|known| parts::step_run(known, &step_runs, is_ended)),
                     name: step.name,
                     entry_point: step.entry_point,
                     needs: step.needs,
@@ -248,6 +249,7 @@ pub(crate) async fn get(app: &App, args: ProjectRef) -> Result<ProjectDetail, Co
             commit: head.as_ref().and_then(|head| head.commit.clone()),
             branch: head.and_then(|head| head.branch),
             steps,
+            pipeline_parameters,
             problems: problems.into_iter().map(problem_view).collect(),
             runs: runs
                 .into_iter()
@@ -262,17 +264,6 @@ pub(crate) async fn get(app: &App, args: ProjectRef) -> Result<ProjectDetail, Co
     })
     .await;
     detail.map_err(errors::internal)
-}
-
-fn step_state(status: StepStatus) -> PipelineStepState {
-    match status {
-        StepStatus::Waiting => PipelineStepState::Waiting,
-        StepStatus::Running => PipelineStepState::Running,
-        StepStatus::Done => PipelineStepState::Finished,
-        StepStatus::Cached => PipelineStepState::Cached,
-        StepStatus::Failed => PipelineStepState::Failed,
-        StepStatus::Skipped => PipelineStepState::Skipped,
-    }
 }
 
 /// What an environment is made from, in a few words.

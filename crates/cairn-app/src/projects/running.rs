@@ -15,8 +15,8 @@ use cairn_runtime::launch::{Launch, LaunchId, LaunchKind, Placement};
 
 use super::{
     dto::{
-        ParamOrigin, PlannedEnvironment, PlannedParam, ProjectProblem, RunDraft, RunPlanView,
-        RunStart, SweepMethod, SweepPlanView, SweepStart, SweepValues,
+        ParamOrigin, PipelineStart, PlannedEnvironment, PlannedParam, ProjectProblem, RunDraft,
+        RunPlanView, RunStart, SweepMethod, SweepPlanView, SweepStart, SweepValues,
     },
     fetched::{self, project_error},
     known::Known,
@@ -127,7 +127,7 @@ pub(crate) async fn asked(app: &App, draft: &RunDraft) -> Result<Asked, CommandE
 }
 
 /// What would run.
-async fn planned(app: &App, asked: &Asked) -> Result<RunPlan, CommandError> {
+pub(super) async fn planned(app: &App, asked: &Asked) -> Result<RunPlan, CommandError> {
     let data_dir = app.inner.options.data_dir.clone();
     let request = asked.request.clone();
     let here = asked.here.clone();
@@ -215,9 +215,10 @@ fn plan_of_pipeline(
         ProjectError::Problems(vec![Problem::of_request("The pipeline has no steps", None)])
     })?;
     first.command = commands.join("\n");
-    // Values of steps are made when the steps before them are done.
+    // Values of steps are made when the steps before them are done; the pipeline's own are given.
     first.params.clear();
     first.problems.retain(|problem| !problem.file.is_empty());
+    first.problems.extend(declared.values(&request.params).err().into_iter().flatten());
     Ok(first)
 }
 
@@ -277,7 +278,7 @@ fn warning_of(problem: &Problem) -> String {
 }
 
 /// Whether content may run without a question.
-fn is_allowed(app: &App, plan: &RunPlan, asked: &Asked) -> bool {
+pub(super) fn is_allowed(app: &App, plan: &RunPlan, asked: &Asked) -> bool {
     let was_run_here = asked.original.as_ref().is_some_and(|original| original.was_run_here);
     !plan.content_hash.is_empty()
         && (was_run_here
@@ -329,7 +330,7 @@ fn remember(app: &App, uri: &str) -> Result<(), CommandError> {
     Ok(())
 }
 
-async fn answer(app: &App, id: LaunchId) -> Result<LaunchView, CommandError> {
+pub(super) async fn answer(app: &App, id: LaunchId) -> Result<LaunchView, CommandError> {
     let launches = app.inner.launches.clone();
     let launch: Launch = blocking(move || Ok(launches.get(&id)?)).await?;
     app.tell(LiveEvent::Queue);
@@ -361,7 +362,10 @@ pub(crate) async fn run(app: &App, args: RunStart) -> Result<LaunchView, Command
     answer(app, id).await
 }
 
-pub(crate) async fn run_pipeline(app: &App, args: RunStart) -> Result<LaunchView, CommandError> {
+pub(crate) async fn run_pipeline(
+    app: &App,
+    args: PipelineStart,
+) -> Result<LaunchView, CommandError> {
     let draft = RunDraft { entry_point: PIPELINE.to_owned(), ..args.draft };
     let asked = asked(app, &draft).await?;
     let plan = planned(app, &asked).await?;
@@ -371,7 +375,7 @@ pub(crate) async fn run_pipeline(app: &App, args: RunStart) -> Result<LaunchView
     "main".clone_into(&mut run.entry_point);
     run.allowed_content = Some(plan.content_hash);
     remember(app, &run.uri)?;
-    let request = PipelineRequest { run, ignore_cache: false, resume_run_id: None };
+    let request = PipelineRequest { run, ignore_cache: args.ignore_cache, resume_run_id: None };
     let id = blocking(move || pipeline::submit(&target, &request)).await?;
     answer(app, id).await
 }
@@ -421,7 +425,7 @@ fn sweep_of(run: RunRequest, args: &SweepStart) -> SweepRequest {
 }
 
 /// The first trial as a run: each parameter that varies has the first of its values.
-fn first_trial(request: &SweepRequest) -> RunRequest {
+pub(super) fn first_trial(request: &SweepRequest) -> RunRequest {
     let mut run = request.run.clone();
     for param in &request.space {
         let value = match &param.values {

@@ -48,6 +48,11 @@ pub fn submit(target: &LaunchTarget, request: &PipelineRequest) -> Result<Launch
 /// Goes on with a pipeline that ended before its steps did: steps that are done stay done as long as
 /// nothing they depend on changed. `None` when the run is no pipeline.
 pub fn resume(target: &LaunchTarget, run_id: &str) -> Result<Option<LaunchId>> {
+    resumed(target, run_id)?.map(|request| submit(target, &request)).transpose()
+}
+
+/// What [`resume`] submits; `None` when the run is no pipeline.
+pub fn resumed(target: &LaunchTarget, run_id: &str) -> Result<Option<PipelineRequest>> {
     let tracking = target.tracking()?;
     let Some(text) = read::text(&tracking, run_id, PIPELINE_JSON) else { return Ok(None) };
     let mut request: PipelineRequest = serde_json::from_str(&text).map_err(|error| {
@@ -56,7 +61,7 @@ pub fn resume(target: &LaunchTarget, run_id: &str) -> Result<Option<LaunchId>> {
     request.resume_run_id = Some(run_id.to_owned());
     // The person who goes on with it asks for what is there now.
     request.run.allowed_content = None;
-    submit(target, &request).map(Some)
+    Ok(Some(request))
 }
 
 /// The pipeline of a request's project, its values, and the folder that it was read in; `work` is

@@ -34,7 +34,7 @@ mod coordinator;
 mod parse;
 mod reference;
 
-pub use coordinator::{PIPELINE_JSON, coordinate, prepare, read_pipeline, resume, submit};
+pub use coordinator::{PIPELINE_JSON, coordinate, prepare, read_pipeline, resume, resumed, submit};
 pub use reference::{Output, Piece, Reference, Template};
 
 /// The tag of a pipeline's run: its [`PipelineState`] as JSON.

@@ -48,6 +48,11 @@ pub fn submit(target: &LaunchTarget, request: &SweepRequest) -> Result<LaunchId>
 /// Goes on with a sweep that ended before its trials did: trials that are done stay done, those that
 /// were stopped run again. `None` when the run is no sweep.
 pub fn resume(target: &LaunchTarget, run_id: &str) -> Result<Option<LaunchId>> {
+    resumed(target, run_id)?.map(|request| submit(target, &request)).transpose()
+}
+
+/// What [`resume`] submits; `None` when the run is no sweep.
+pub fn resumed(target: &LaunchTarget, run_id: &str) -> Result<Option<SweepRequest>> {
     let tracking = target.tracking()?;
     let Some(text) = read::text(&tracking, run_id, SWEEP_JSON) else { return Ok(None) };
     let mut request: SweepRequest = serde_json::from_str(&text)
@@ -55,7 +60,7 @@ pub fn resume(target: &LaunchTarget, run_id: &str) -> Result<Option<LaunchId>> {
     request.resume_run_id = Some(run_id.to_owned());
     // The person who goes on with it asks for what is there now.
     request.run.allowed_content = None;
-    submit(target, &request).map(Some)
+    Ok(Some(request))
 }
 
 fn check(request: &SweepRequest) -> Result<()> {

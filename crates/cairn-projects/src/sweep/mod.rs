@@ -16,7 +16,7 @@ mod prune;
 mod sampler;
 mod trials;
 
-pub use coordinator::{coordinate, prepare, resume, submit};
+pub use coordinator::{coordinate, prepare, resume, resumed, submit};
 pub use prune::{Series, median_says_stop};
 pub use sampler::{Asked, Past, Sampler, sampler};
 

@@ -45,6 +45,18 @@ describe("what a change makes old", () => {
       { runs_in: ["2"] },
       true,
     ],
+    [
+      "the parts of a run by a run of its experiment",
+      ["run.parts", { runId: "r1", experimentIds: ["2"] }],
+      { runs_in: ["2"] },
+      true,
+    ],
+    [
+      "not the parts of a run elsewhere",
+      ["run.parts", { runId: "r1", experimentIds: ["2"] }],
+      { runs_in: ["3"] },
+      false,
+    ],
     ["counts of experiments", ["experiments.list"], { runs_in: ["9"] }, true],
     [
       "a run's page by facts",

@@ -19,7 +19,13 @@ const NOT_OF_THE_DATA = new Set([
 ]);
 
 /** Answers that a launch that moves on makes old. */
-const OF_LAUNCHES = new Set(["queue.get", "run.origin", "project.get", "environments.list"]);
+const OF_LAUNCHES = new Set([
+  "queue.get",
+  "run.origin",
+  "run.parts",
+  "project.get",
+  "environments.list",
+]);
 /** Answers that a project that was added or forgotten makes old. */
 const OF_PROJECTS = new Set(["projects.list", "project.get", "project.plan", "sweep.plan"]);
 
@@ -39,6 +45,8 @@ export function isStale(key: readonly unknown[], change: Cause): boolean {
   switch (command) {
     case "experiments.list":
       return change.experiments || change.runs_in.length > 0;
+    // The parts of a run are runs of the same experiment.
+    case "run.parts":
     case "runs.page":
     case "runs.columns": {
       const ids = property(about, "experimentIds");
@@ -64,6 +72,7 @@ export function isStale(key: readonly unknown[], change: Cause): boolean {
     case "reproduction.get":
       return hasChanged(about, change, "facts", "artifacts");
     case "rerun.plan":
+    case "resume.plan":
       return hasChanged(about, change, "facts");
     case "environments.list":
     case "environments.prune":

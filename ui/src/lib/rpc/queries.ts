@@ -145,6 +145,23 @@ export const runOrigin = (runId: string) =>
     queryFn: () => call("run.origin", { run_id: runId }),
   });
 
+/** The steps or trials of a run that is made of others; `null` for every other run. */
+export const runParts = (runId: string, experimentId: string) =>
+  queryOptions({
+    queryKey: ["run.parts", { runId, experimentIds: [experimentId] }],
+    queryFn: () => call("run.parts", { run_id: runId }),
+  });
+
+/** What going on with a pipeline or sweep would run; nothing is started by asking. */
+export const resumePlan = (runId: string) =>
+  queryOptions({
+    queryKey: ["resume.plan", { runId }],
+    queryFn: () => call("resume.plan", { run_id: runId }),
+    // The files of the project may have changed since.
+    staleTime: 0,
+    refetchOnWindowFocus: "always",
+  });
+
 /** What running it again would do; nothing is started by asking. */
 export const rerunPlan = (runId: string) =>
   queryOptions({

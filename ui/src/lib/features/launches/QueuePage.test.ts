@@ -43,9 +43,10 @@ function open(view: Partial<QueueView>) {
     ...view,
   };
   const onagain = vi.fn();
+  const onresume = vi.fn();
   const page = draw(
     QueuePage,
-    { onagain },
+    { onagain, onresume },
     {
       "queue.get": () => queue,
       "queue.set_limit": ({ limit }) => ({ ...queue, limit }),
@@ -56,13 +57,66 @@ function open(view: Partial<QueueView>) {
       "launch.again": () => launch("new"),
     },
   );
-  return { ...page, onagain };
+  return { ...page, onagain, onresume };
 }
 
 describe("queue", () => {
   it("says where launches will stand while there are none", async () => {
     open({});
     expect(await screen.findByText("Nothing runs, nothing waits")).toBeTruthy();
+  });
+
+  it("goes on with a pipeline or sweep that failed or was stopped, and with nothing else", async () => {
+    const ended = (
+      id: string,
+      more: Partial<LaunchView>,
+      status: "FAILED" | "KILLED" | "FINISHED",
+    ) =>
+      launch(id, {
+        stage: { state: "ended", status, cause: "Ended", hint: null },
+        run: { run_id: `run-${id}`, experiment_id: "0", name: id, status },
+        ended: Date.now(),
+        ...more,
+      });
+    const goesOn = {
+      kind: "sweep" as const,
+      run: {
+        run_id: "run-e",
+        experiment_id: "0",
+        name: "e",
+        status: "RUNNING" as const,
+      },
+    };
+    const { onresume } = open({
+      ended: [
+        ended("a", { kind: "pipeline" }, "FAILED"),
+        ended("b", { kind: "sweep" }, "KILLED"),
+        ended("c", { kind: "pipeline" }, "FINISHED"),
+        ended("d", {}, "FAILED"),
+        ended("e", goesOn, "KILLED"),
+      ],
+    });
+    const buttons = await screen.findAllByRole("button", { name: /^Resume / });
+    expect(buttons.map((button) => button.getAttribute("aria-label"))).toEqual([
+      "Resume a",
+      "Resume b",
+    ]);
+    await userEvent.click(buttons[0] as HTMLElement);
+    expect(onresume).toHaveBeenCalledWith("run-a");
+  });
+
+  it("says a stopped launch in one word", async () => {
+    open({
+      ended: [
+        launch("a", {
+          stage: { state: "ended", status: "KILLED", cause: "Stopped", hint: null },
+          ended: Date.now(),
+        }),
+      ],
+    });
+    const row = (await screen.findByText("Stopped")).closest("tr") as HTMLElement;
+    expect(row.querySelector("[title]:not(time)")).toBeNull();
+    expect(row.textContent).not.toContain("Killed");
   });
 
   it("stops what runs, and takes out what waits", async () => {

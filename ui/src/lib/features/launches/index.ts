@@ -3,3 +3,4 @@ export { default as LaunchPage } from "./LaunchPage.svelte";
 export { default as QueuePage } from "./QueuePage.svelte";
 export { default as Running } from "./Running.svelte";
 export { default as RunLog } from "./RunLog.svelte";
+export { isOfParts } from "./stage";

@@ -49,6 +49,18 @@ export function canStop(launch: LaunchView): boolean {
   return launch.stage.state === "preparing" || launch.stage.state === "running";
 }
 
+/** Whether it starts others: the steps of a pipeline, the trials of a sweep. */
+export function isOfParts({ kind }: Pick<LaunchView, "kind">): boolean {
+  return kind === "pipeline" || kind === "sweep";
+}
+
+/** Whether it ended before its parts did, so that these can be gone on with. */
+export function canResume(launch: LaunchView): boolean {
+  // Its run is at work again once another launch went on with it.
+  const status = launch.run?.status;
+  return isOfParts(launch) && isOver(launch) && (status === "FAILED" || status === "KILLED");
+}
+
 /** What a launch is called while it has no run: a run has a name of its own. */
 export function kindWord(launch: LaunchView): string {
   switch (launch.kind) {

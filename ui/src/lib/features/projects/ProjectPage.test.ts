@@ -1,4 +1,4 @@
-import { screen, waitFor } from "@testing-library/svelte";
+import { screen, waitFor, within } from "@testing-library/svelte";
 import { userEvent } from "@testing-library/user-event";
 import { describe, expect, it, vi } from "vitest";
 
@@ -33,6 +33,7 @@ const PROJECT: ProjectDetail = {
   commit: "0123456789abcdef",
   branch: "main",
   steps: [],
+  pipeline_parameters: [],
   problems: [],
   runs: [],
 };
@@ -76,6 +77,7 @@ function open(
       "sweep.plan": () => ({ trials: 4, first: { ...PLAN, ...plan }, problems: [] }),
       "project.run": () => LAUNCH,
       "sweep.run": () => LAUNCH,
+      "pipeline.run": () => LAUNCH,
       "experiments.list": () => [],
     },
   );
@@ -155,6 +157,42 @@ describe("page of a project", () => {
         { name: "alpha", values: { kind: "choice", values: ["0.1", "0.2"] } },
       ]),
     );
+  });
+
+  it("runs a pipeline with the values of its own parameters, and every step when asked to", async () => {
+    const step = { name: "train", entry_point: "main", needs: [], last: null };
+    const { host, onstarted } = open(
+      {},
+      {
+        steps: [step],
+        pipeline_parameters: [
+          { name: "rows", kind: "float", default: "10" },
+          { name: "raw", kind: "path", default: null },
+        ],
+      },
+    );
+    const form = await screen.findByRole("form", { name: "Parameters of the pipeline" });
+    expect(within(form).queryByText("Other parameters")).toBeNull();
+    expect(screen.queryByText("For several values")).toBeNull();
+    await userEvent.type(within(form).getByLabelText(/^raw/), "x.csv");
+    const rows = within(form).getByLabelText(/^rows/);
+    await userEvent.clear(rows);
+    await userEvent.type(rows, "3");
+    await userEvent.click(screen.getByLabelText(/Run every step/));
+    await userEvent.click(await screen.findByRole("button", { name: "Run the pipeline" }));
+    await waitFor(() => expect(onstarted).toHaveBeenCalled());
+    expect(host.callsOf("pipeline.run")).toMatchObject([
+      {
+        draft: {
+          params: [
+            { key: "rows", value: "3" },
+            { key: "raw", value: "x.csv" },
+          ],
+        },
+        ignore_cache: true,
+      },
+    ]);
+    expect(host.callsOf("project.plan")[0]?.entry_point).toBe("pipeline:");
   });
 
   it("fetches only when asked to", async () => {

@@ -38,3 +38,8 @@ export function readAgain(query: URLSearchParams): Again {
   const how = query.get("how");
   return how === "changes" || how === "values" ? how : "once";
 }
+
+/** Where it is asked whether a pipeline or sweep goes on. */
+export function resumeAddress(runId: string): string {
+  return `/runs/${encodeURIComponent(runId)}/resume`;
+}

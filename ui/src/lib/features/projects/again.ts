@@ -1,9 +1,10 @@
 /** One press means one: a run that needs no question is run again at once. */
+import { CommandFailure } from "$lib/host";
 import { toast } from "$lib/parts";
 import { call } from "$lib/rpc";
 import type { LaunchView } from "$lib/rpc/bindings/LaunchView";
 
-import { againAddress } from "./address";
+import { againAddress, resumeAddress } from "./address";
 
 interface Ways {
   /** Opens an address of the interface. */
@@ -28,5 +29,19 @@ export async function runAgain(runId: string, { goTo, onstarted }: Ways): Promis
     // What cannot be planned or started is explained there.
     goTo(againAddress(runId, "once"));
     if (error instanceof Error) toast.error(error.message);
+  }
+}
+
+/** Goes on with a pipeline or sweep at once, or where that has to be asked first, opens the page that asks. */
+export async function resume(runId: string, { goTo, onstarted }: Ways): Promise<void> {
+  try {
+    onstarted(await call("resume.start", { run_id: runId, allow: null }));
+  } catch (error) {
+    if (error instanceof CommandFailure && error.code === "needs_consent") {
+      goTo(resumeAddress(runId));
+    } else if (error instanceof Error) {
+      const description = error instanceof CommandFailure ? (error.hint ?? "") : "";
+      toast.error(error.message, { description, duration: 12_000 });
+    }
   }
 }

@@ -7,7 +7,9 @@ export {
   type Again,
   type ProjectPlace,
 } from "./address";
-export { runAgain } from "./again";
+export { resume, runAgain } from "./again";
+export { default as Parts } from "./Parts.svelte";
 export { default as ProjectList } from "./ProjectList.svelte";
 export { default as ProjectPage } from "./ProjectPage.svelte";
 export { default as RerunPage } from "./RerunPage.svelte";
+export { default as ResumePage } from "./ResumePage.svelte";

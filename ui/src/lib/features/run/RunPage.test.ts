@@ -4,6 +4,7 @@ import { createRawSnippet } from "svelte";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import type { RunDetail } from "$lib/rpc/bindings/RunDetail";
+import type { RunParts } from "$lib/rpc/bindings/RunParts";
 import type { RunOrigin } from "$lib/rpc/bindings/RunOrigin";
 import { draw } from "$lib/testing";
 
@@ -57,6 +58,9 @@ const artifacts = createRawSnippet<[string]>((runId) => ({
 const log = createRawSnippet<[string]>((runId) => ({
   render: () => `<p>output of ${runId()}</p>`,
 }));
+const parts = createRawSnippet<[RunParts]>((of) => ({
+  render: () => `<p>parts of a ${of().kind}</p>`,
+}));
 const ORIGIN: RunOrigin = {
   launch: null,
   has_log: false,
@@ -71,19 +75,35 @@ function open(
   run: Partial<RunDetail> = {},
   place: Partial<RunPlace> = {},
   origin: Partial<RunOrigin> = {},
+  madeOf: RunParts | null = null,
 ) {
   const ongo = vi.fn();
   const onagain = vi.fn();
+  const onresume = vi.fn();
   let current = { ...RUN, ...run };
   const page = draw(
     RunPage,
-    { runId: RUN.run_id, place: { ...OVERVIEW, ...place }, ongo, artifacts, log, onagain },
-    { "run.get": () => current, "run.origin": () => ({ ...ORIGIN, ...origin }) },
+    {
+      runId: RUN.run_id,
+      place: { ...OVERVIEW, ...place },
+      ongo,
+      artifacts,
+      log,
+      parts,
+      onagain,
+      onresume,
+    },
+    {
+      "run.get": () => current,
+      "run.origin": () => ({ ...ORIGIN, ...origin }),
+      "run.parts": () => madeOf,
+    },
   );
   return {
     ...page,
     ongo,
     onagain,
+    onresume,
     /** The run becomes another one, and the program tells. */
     become(changed: Partial<RunDetail>) {
       current = { ...current, ...changed };
@@ -225,7 +245,16 @@ describe("page of a run", () => {
     let isThere = false;
     draw(
       RunPage,
-      { runId: RUN.run_id, place: OVERVIEW, ongo: vi.fn(), artifacts, log, onagain: vi.fn() },
+      {
+        runId: RUN.run_id,
+        place: OVERVIEW,
+        ongo: vi.fn(),
+        artifacts,
+        log,
+        parts,
+        onagain: vi.fn(),
+        onresume: vi.fn(),
+      },
       {
         "run.origin": () => ORIGIN,
         "run.get": () => {
@@ -248,6 +277,50 @@ describe("page of a run", () => {
     expect(screen.getByRole("button", { name: "More ways to run it again" })).toBeTruthy();
     actions.find("run.again_values")?.run();
     expect(onagain).toHaveBeenLastCalledWith("values");
+  });
+
+  it("shows what it is made of before the rest, and goes on with it", async () => {
+    const link = (run_id: string) => ({
+      run_id,
+      experiment_id: "7",
+      name: run_id,
+      status: "FAILED" as const,
+    });
+    const { onresume, host } = open(
+      {
+        status: "FAILED",
+        tags: [{ key: "cairn.pipeline.state", value: "{}" }],
+        children: [link("clean"), link("other")],
+      },
+      {},
+      {},
+      {
+        kind: "pipeline",
+        steps: [
+          {
+            name: "clean",
+            entry_point: "clean",
+            needs: [],
+            last: { state: "failed", run: link("clean"), why: "ended with exit code 1" },
+          },
+        ],
+        can_resume: true,
+      },
+    );
+    expect(await screen.findByText("parts of a pipeline")).toBeTruthy();
+    // A run that stands among the parts is not named twice.
+    expect(screen.queryByRole("link", { name: "clean" })).toBeNull();
+    expect(screen.getByRole("link", { name: "other" })).toBeTruthy();
+    await userEvent.click(screen.getByRole("button", { name: "Resume" }));
+    expect(onresume).toHaveBeenCalledOnce();
+    expect(host.callsOf("run.parts")).toEqual([{ run_id: RUN.run_id }]);
+  });
+
+  it("does not ask for parts where there are none", async () => {
+    const { host } = open();
+    await screen.findByRole("button", { name: "Run again" });
+    expect(screen.queryByRole("button", { name: "Resume" })).toBeNull();
+    expect(host.callsOf("run.parts")).toEqual([]);
   });
 
   it("shows what it repeats, how well, and what was kept of its code", async () => {

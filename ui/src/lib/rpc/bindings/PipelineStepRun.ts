@@ -13,4 +13,8 @@ state: PipelineStepState,
 /**
  * Its run; that of an earlier time where nothing had changed.
  */
-run: RunLink | null, };
+run: RunLink | null, 
+/**
+ * Why it failed or was not run.
+ */
+why: string | null, };

@@ -2,6 +2,7 @@
 import type { PipelineStep } from "./PipelineStep";
 import type { ProjectEntryPoint } from "./ProjectEntryPoint";
 import type { ProjectKind } from "./ProjectKind";
+import type { ProjectParameter } from "./ProjectParameter";
 import type { ProjectProblem } from "./ProjectProblem";
 import type { ProjectRun } from "./ProjectRun";
 
@@ -49,6 +50,10 @@ branch: string | null,
  * Its pipeline; empty if it declares none.
  */
 steps: Array<PipelineStep>, 
+/**
+ * What can be given when the pipeline is started, in the order of the file.
+ */
+pipeline_parameters: Array<ProjectParameter>, 
 /**
  * Why it cannot be run as it is.
  */
