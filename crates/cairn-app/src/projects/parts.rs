@@ -8,7 +8,7 @@ use cairn_core::{
     filter::{self, Context, Entity},
 };
 use cairn_projects::{
-    RunPlan,
+    RunPlan, RunRequest,
     pipeline::{self, PipelineRequest, PipelineState, StepState, StepStatus},
     sweep::{self, Direction, SweepRequest},
 };
@@ -24,9 +24,7 @@ use super::{
         PipelineStep, PipelineStepRun, PipelineStepState, RunParts, RunPlanView, RunResume,
         SweepTrial,
     },
-    fetched,
-    running::{self, Asked, PIPELINE, answer, blocking as in_projects, consent, planned, target},
-    sources::Place,
+    running::{self, Asked, PIPELINE, answer, blocking as in_projects, consent, target},
 };
 use crate::{
     app::App,
@@ -102,7 +100,7 @@ async fn has_ended(app: &App, run_id: &str, status: RunStatus) -> Result<bool, C
     }))
 }
 
-/// The runs nested in a run, oldest first.
+/// The runs nested in a run, newest first.
 fn children(
     store: &Store,
     id: &RunId,
@@ -116,8 +114,7 @@ fn children(
     let query = TableQuery {
         experiment_ids: vec![experiment_id],
         filter,
-        column: TableColumn::Start,
-        ascending: true,
+        order: Vec::new(),
         deleted: false,
     };
     Ok(store.run_table_page(&query, 0, sweep::MAX_TRIALS, wanted)?.rows)
@@ -219,7 +216,7 @@ fn trials(rows: &[TableRow], names: &[String], goal: Option<&sweep::Goal>) -> Ve
             pruned: row.tags.get(sweep::PRUNED_TAG).cloned(),
             is_best: false,
         };
-        by_number.insert(number, (trial, value));
+        by_number.entry(number).or_insert((trial, value));
     }
     ordered(by_number.into_values().collect(), goal.map(|goal| goal.direction))
 }
@@ -297,16 +294,11 @@ async fn resumed(app: &App, run_id: &str) -> Result<(Resumed, Asked, RunPlan), C
     })?;
     let request = match &resumed {
         Resumed::Pipeline(request) => {
-            let mut run = request.run.clone();
-            PIPELINE.clone_into(&mut run.entry_point);
-            run
+            RunRequest { entry_point: PIPELINE.to_owned(), ..request.run.clone() }
         }
         Resumed::Sweep(request) => running::first_trial(request),
     };
-    let (uri, version) = (Place::of(&request.uri).uri(), request.version.as_deref());
-    let here = fetched::here(&app.inner.options.data_dir, &uri, version);
-    let asked = Asked { request, here, original: None };
-    let plan = planned(app, &asked).await?;
+    let (asked, plan) = running::asked_again(app, request).await?;
     Ok((resumed, asked, plan))
 }
 
@@ -323,10 +315,7 @@ pub(crate) async fn resume(app: &App, args: RunResume) -> Result<LaunchView, Com
         Resumed::Pipeline(request) => &mut request.run,
         Resumed::Sweep(request) => &mut request.run,
     };
-    if run.allowed_content.is_some() {
-        // What was allowed then may have been mended since.
-        run.allowed_content = Some(plan.content_hash);
-    }
+    run.allowed_content = Some(plan.content_hash);
     let to = target(app)?;
     let id = in_projects(move || match &resumed {
         Resumed::Pipeline(request) => pipeline::submit(&to, request),

@@ -127,7 +127,7 @@ pub(crate) async fn asked(app: &App, draft: &RunDraft) -> Result<Asked, CommandE
 }
 
 /// What would run.
-pub(super) async fn planned(app: &App, asked: &Asked) -> Result<RunPlan, CommandError> {
+async fn planned(app: &App, asked: &Asked) -> Result<RunPlan, CommandError> {
     let data_dir = app.inner.options.data_dir.clone();
     let request = asked.request.clone();
     let here = asked.here.clone();
@@ -514,6 +514,16 @@ pub(crate) async fn again(app: &App, old: &Launch) -> Result<LaunchView, Command
 
 /// The content that a request would run now, if that was allowed before.
 async fn allowed_again(app: &App, request: RunRequest) -> Result<String, CommandError> {
+    let (asked, plan) = asked_again(app, request).await?;
+    consent(app, &plan, &asked, None)?;
+    Ok(plan.content_hash)
+}
+
+/// A request of earlier, with what it would run now.
+pub(super) async fn asked_again(
+    app: &App,
+    request: RunRequest,
+) -> Result<(Asked, RunPlan), CommandError> {
     let original = match &request.rerun_of {
         Some(original) if request.restore.is_some() => {
             Some(crate::reruns::original(app, original).await?)
@@ -528,8 +538,7 @@ async fn allowed_again(app: &App, request: RunRequest) -> Result<String, Command
             .map_err(errors::internal)?;
     let asked = Asked { request, here, original };
     let plan = planned(app, &asked).await?;
-    consent(app, &plan, &asked, None)?;
-    Ok(plan.content_hash)
+    Ok((asked, plan))
 }
 
 /// A rerun of a run, as it was.
