@@ -6,6 +6,7 @@ use cairn_core::{
     series as reduction,
 };
 use cairn_store::{
+    Store,
     run_table::{TableColumn, TableOrder, TableQuery, TableRow},
     runs::{Run, RunInfo},
 };
@@ -368,6 +369,28 @@ fn shorten(text: &str) -> String {
 
 pub(crate) fn parse_experiments(ids: &[String]) -> Result<Vec<ExperimentId>, CommandError> {
     ids.iter().map(|id| id.parse().map_err(errors::invalid)).collect()
+}
+
+/// The newest runs of all experiments that a filter lets through, with the cells of these columns.
+pub(crate) async fn newest(
+    store: &Store,
+    filter: &str,
+    most: usize,
+    columns: Vec<TableColumn>,
+) -> Result<Vec<TableRow>, CommandError> {
+    let context = Context { now: UnixMillis::now(), zone: TimeZone::system() };
+    let filter = filter::parse_extended(Entity::Runs, filter, &context).map_err(errors::invalid)?;
+    let store = store.clone();
+    blocking(move || {
+        let experiment_ids = store
+            .read_blocking(|tx| tx.experiment_activity())?
+            .into_iter()
+            .map(|activity| activity.experiment.experiment_id)
+            .collect();
+        let query = TableQuery { experiment_ids, filter, order: Vec::new(), deleted: false };
+        Ok(store.run_table_page(&query, 0, most, &columns)?.rows)
+    })
+    .await
 }
 
 pub(crate) fn parse_run(id: &str) -> Result<RunId, CommandError> {

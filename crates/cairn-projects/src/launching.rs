@@ -15,6 +15,9 @@ use crate::{
     source::ProjectSource,
 };
 
+/// The tag of a run with the id of the launch that made it.
+pub const LAUNCH_ID_TAG: &str = "cairn.launch.id";
+
 /// Where launches are kept, and which tracking server they log to.
 #[derive(Debug, Clone)]
 pub struct LaunchTarget {
@@ -124,7 +127,7 @@ pub(crate) fn parent_run(
             .unwrap_or_else(|| without_credentials(&request.uri));
     let mut tags: Vec<(String, String)> = request.tags.clone().into_iter().collect();
     let mut tag = |name: &str, value: String| tags.push((name.to_owned(), value));
-    tag("cairn.launch.id", launch.spec.launch_id.to_string());
+    tag(LAUNCH_ID_TAG, launch.spec.launch_id.to_string());
     tag("mlflow.source.type", "PROJECT".to_owned());
     tag("mlflow.source.name", source);
     tag("mlflow.user", user.clone());

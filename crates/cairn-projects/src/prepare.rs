@@ -27,11 +27,12 @@ use crate::capture::{
 use crate::content::file_hash;
 use crate::download;
 use crate::error::{ProjectError, Result};
-use crate::launching::{LaunchTarget, now_ms};
+use crate::launching::{LAUNCH_ID_TAG, LaunchTarget, now_ms};
 use crate::mlflow_tools;
 use crate::place;
 use crate::plan::{self, EnvironmentKind, ParameterOrigin, Planned};
 use crate::project::ParameterKind;
+use crate::report::RERUN_OF_TAG;
 use crate::request::{EnvManager, RunRequest};
 use crate::source::{Fetched, ProjectSource};
 
@@ -369,7 +370,7 @@ impl Preparation<'_> {
         set("mlflow.source.type", "PROJECT".to_owned());
         set("mlflow.project.entryPoint", self.request.entry_point.clone());
         set("mlflow.project.backend", "local".to_owned());
-        set("cairn.launch.id", self.launch.spec.launch_id.to_string());
+        set(LAUNCH_ID_TAG, self.launch.spec.launch_id.to_string());
         if let Some(commit) = &facts.commit {
             set("mlflow.source.git.commit", commit.clone());
         }
@@ -392,7 +393,7 @@ impl Preparation<'_> {
             set("mlflow.parentRunId", parent.clone());
         }
         if let Some(original) = &self.request.rerun_of {
-            set("cairn.rerun.of", original.clone());
+            set(RERUN_OF_TAG, original.clone());
         }
         tags
     }

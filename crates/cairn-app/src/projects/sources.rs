@@ -5,19 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use cairn_core::{
-    UnixMillis,
-    filter::{self, Context, Entity},
-};
-use cairn_store::run_table::{TableColumn, TableQuery};
-use jiff::tz::TimeZone;
+use cairn_store::run_table::TableColumn;
 
 use super::dto::ProjectKind;
 use crate::{
     app::App,
     dto::{CommandError, ErrorCode, RunLink},
     errors,
-    runs::{blocking, link},
+    runs::{link, newest},
 };
 
 const SOURCE_NAME: &str = "mlflow.source.name";
@@ -149,23 +144,13 @@ pub(super) struct RunOfProject {
 /// The runs of all projects in the store, newest first.
 pub(super) async fn runs(app: &App) -> Result<Vec<RunOfProject>, CommandError> {
     let store = app.store()?;
-    let context = Context { now: UnixMillis::now(), zone: TimeZone::system() };
-    let filter =
-        filter::parse_extended(Entity::Runs, "tags.`mlflow.source.type` = 'PROJECT'", &context)
-            .map_err(errors::invalid)?;
-    blocking(move || {
-        let experiment_ids = store
-            .read_blocking(|tx| tx.experiment_activity())?
-            .into_iter()
-            .map(|activity| activity.experiment.experiment_id)
-            .collect();
-        let query = TableQuery { experiment_ids, filter, order: Vec::new(), deleted: false };
-        let wanted = [SOURCE_NAME, ENTRY_POINT, cairn_projects::pipeline::STATE_TAG]
-            .map(|tag| TableColumn::Tag(tag.into()));
-        let page = store.run_table_page(&query, 0, MOST_RUNS, &wanted)?;
-        Ok(page
-            .rows
-            .into_iter()
+    let wanted = [SOURCE_NAME, ENTRY_POINT, cairn_projects::pipeline::STATE_TAG]
+        .map(|tag| TableColumn::Tag(tag.into()));
+    let of_projects = "tags.`mlflow.source.type` = 'PROJECT'";
+    let rows = newest(&store, of_projects, MOST_RUNS, wanted.to_vec()).await?;
+    // Addresses are looked up on the disk.
+    let runs = tokio::task::spawn_blocking(move || {
+        rows.into_iter()
             .filter_map(|row| {
                 let source = row.tags.get(SOURCE_NAME)?;
                 Some(RunOfProject {
@@ -177,9 +162,9 @@ pub(super) async fn runs(app: &App) -> Result<Vec<RunOfProject>, CommandError> {
                     pipeline: row.tags.get(cairn_projects::pipeline::STATE_TAG).cloned(),
                 })
             })
-            .collect())
-    })
-    .await
+            .collect()
+    });
+    runs.await.map_err(errors::internal)
 }
 
 /// The commit and branch of a folder.

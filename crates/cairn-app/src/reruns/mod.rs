@@ -5,18 +5,14 @@ mod report;
 
 use std::collections::HashMap;
 
-use cairn_core::{
-    UnixMillis,
-    filter::{self, Context, Entity},
-};
 use cairn_projects::{
     Capture, LOCK_ARTIFACT, LeftOutReason, ProjectError, RunPlan, RunRequest,
-    report::{VERDICT_TAG, Verdict as Outcome},
+    launching::LAUNCH_ID_TAG,
+    report::{RERUN_OF_TAG, VERDICT_TAG, Verdict as Outcome},
     rerun::{self, RerunPlan},
 };
 use cairn_runtime::{environment::packages_of, tracking::Tracking};
-use cairn_store::{Store, run_table::TableQuery};
-use jiff::tz::TimeZone;
+use cairn_store::Store;
 
 use crate::{
     app::App,
@@ -27,15 +23,13 @@ use crate::{
         dto::RunDraft,
         running::{self, blocking as in_projects},
     },
-    runs::{RunRef, blocking, link, parse_run},
+    runs::{RunRef, link, newest, parse_run},
 };
 use dto::{
     CodeFacts, DataFile, EnvironmentFacts, Exactness, ReproductionView, RerunOffer, RerunPlanView,
     RerunStart, RerunUnknown, RunOrigin,
 };
 
-/// The run that a run repeats.
-const RERUN_OF: &str = "cairn.rerun.of";
 /// Reruns of one run that are listed.
 const MOST_RERUNS: usize = 50;
 
@@ -46,7 +40,7 @@ pub(crate) async fn origin(app: &App, args: RunRef) -> Result<RunOrigin, Command
     let tag = |key: &str| tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.clone());
     let launch = launches::launch_of(app, &args.run_id).await?;
     let has_log = launch.is_some() || launches::has_log(app, &args.run_id).await;
-    let captured = match tag("cairn.launch.id") {
+    let captured = match tag(LAUNCH_ID_TAG) {
         Some(_) => captured(app, &args.run_id).await,
         None => None,
     };
@@ -54,7 +48,7 @@ pub(crate) async fn origin(app: &App, args: RunRef) -> Result<RunOrigin, Command
         Some(launch) => Some(launches::view(app, launch).await),
         None => None,
     };
-    let rerun_of = match tag(RERUN_OF) {
+    let rerun_of = match tag(RERUN_OF_TAG) {
         Some(original) => launches::run_link(&store, &original).await,
         None => None,
     };
@@ -173,23 +167,9 @@ fn packages(lock: &str) -> Vec<KeyValue> {
 
 /// Runs that repeat a run, newest first.
 async fn reruns_of(store: &Store, run_id: &str) -> Result<Vec<RunLink>, CommandError> {
-    let context = Context { now: UnixMillis::now(), zone: TimeZone::system() };
-    let id = parse_run(run_id)?;
-    let filter =
-        filter::parse_extended(Entity::Runs, &format!("tags.`{RERUN_OF}` = '{id}'"), &context)
-            .map_err(errors::invalid)?;
-    let store = store.clone();
-    blocking(move || {
-        let experiment_ids = store
-            .read_blocking(|tx| tx.experiment_activity())?
-            .into_iter()
-            .map(|activity| activity.experiment.experiment_id)
-            .collect();
-        let query = TableQuery { experiment_ids, filter, order: Vec::new(), deleted: false };
-        let page = store.run_table_page(&query, 0, MOST_RERUNS, &[])?;
-        Ok(page.rows.iter().map(|row| link(&row.info)).collect())
-    })
-    .await
+    let filter = format!("tags.`{RERUN_OF_TAG}` = '{}'", parse_run(run_id)?);
+    let rows = newest(store, &filter, MOST_RERUNS, Vec::new()).await?;
+    Ok(rows.iter().map(|row| link(&row.info)).collect())
 }
 
 /// A run that is to be repeated.

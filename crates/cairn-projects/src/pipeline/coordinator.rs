@@ -24,7 +24,7 @@ use super::{
 use crate::{
     capture::{digest, hex},
     error::{ProjectError, Result},
-    launching::{LaunchTarget, coordinator, now_ms, parent_run},
+    launching::{LAUNCH_ID_TAG, LaunchTarget, coordinator, now_ms, parent_run},
     plan,
     project::{ParameterKind, Project},
     report::read,
@@ -115,7 +115,7 @@ pub fn prepare(launch: &Launch) -> Result<()> {
             let _ = fs::copy(earlier.folder.join(STEPS_FILE), launch.folder.join(STEPS_FILE));
         }
         tracking.update_run(run_id, Some(RunStatus::Running), None, None)?;
-        tracking.set_tag(run_id, "cairn.launch.id", launch.spec.launch_id.as_str())?;
+        tracking.set_tag(run_id, LAUNCH_ID_TAG, launch.spec.launch_id.as_str())?;
         run_id.clone()
     } else {
         let run = parent_run(&tracking, &request.run, launch)?;

@@ -10,6 +10,7 @@ use std::{
 use cairn_core::run::RunStatus;
 use cairn_runtime::{
     CancellationToken,
+    launch::CAUSE_TAG,
     tracking::{RunRecord, Tracking},
 };
 
@@ -92,7 +93,7 @@ fn one(tracking: &Tracking, record: RunRecord, budget: &mut usize) -> Result<Run
         data: capture.as_ref().map(data).unwrap_or_default(),
         seeds: capture.as_ref().map(|it| it.seeds.keys().cloned().collect()).unwrap_or_default(),
         capture,
-        end_cause: tag("cairn.launch.cause"),
+        end_cause: tag(CAUSE_TAG),
         tags: record.tags,
         params: record.params,
         metrics,

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{ProjectError, Result},
-    launching::{LaunchTarget, coordinator, now_ms},
+    launching::{LAUNCH_ID_TAG, LaunchTarget, coordinator, now_ms},
     plan,
     project::Project,
     report::read,
@@ -91,7 +91,7 @@ pub fn prepare(launch: &Launch) -> Result<()> {
             List::copy(&earlier.folder, &launch.folder);
         }
         tracking.update_run(run_id, Some(RunStatus::Running), None, None)?;
-        tracking.set_tag(run_id, "cairn.launch.id", launch.spec.launch_id.as_str())?;
+        tracking.set_tag(run_id, LAUNCH_ID_TAG, launch.spec.launch_id.as_str())?;
         run_id.clone()
     } else {
         let run = crate::launching::parent_run(&tracking, &request.run, launch)?;

@@ -14,7 +14,7 @@ use std::{
 use cairn_core::run::RunStatus;
 use cairn_runtime::{
     RuntimeError,
-    launch::{Cause, LaunchId, LaunchState, Launches},
+    launch::{CAUSE_TAG, Cause, LaunchId, LaunchState, Launches},
     tracking::{RunRecord, Tracking},
 };
 use serde::{Deserialize, Serialize};
@@ -172,7 +172,7 @@ impl Trial {
                 is_pruned: run.tags.contains_key(PRUNED_TAG),
                 is_interrupted: status == RunStatus::Running
                     || (status == RunStatus::Killed && !run.tags.contains_key(PRUNED_TAG)),
-                cause: run.tags.get("cairn.launch.cause").cloned(),
+                cause: run.tags.get(CAUSE_TAG).cloned(),
             }));
         };
         let LaunchState::Ended { status, cause } = &launch.state else {
