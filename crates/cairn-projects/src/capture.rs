@@ -12,7 +12,7 @@ use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use cairn_runtime::CancellationToken;
+use cairn_runtime::{CancellationToken, environment::EnvironmentLock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -40,6 +40,10 @@ const MAX_LISTED: usize = 500;
 const QUICK_INPUT_BYTES: u64 = 32 << 20;
 /// So many files of a folder are read.
 const MAX_INPUT_FILES: usize = 20_000;
+
+/// What to do when a bundle is not the one that was captured.
+const DAMAGED: &str =
+    "The artifact was changed or is incomplete; run the project from its folder instead.";
 
 /// What belongs to nobody's code, for folders without a `.gitignore`.
 const NOT_CODE: [&str; 14] = [
@@ -390,18 +394,28 @@ pub fn restore(
     )?;
     let arguments =
         ["fetch".as_ref(), "--quiet".as_ref(), "--".as_ref(), bundle.as_os_str(), BRANCH.as_ref()];
-    git.run(WHAT, &arguments, cancel)?;
-    let came = git.ask(&["rev-parse", "--verify", "--quiet", "FETCH_HEAD"]);
-    if came.as_deref() != Some(&source.captured_commit) {
-        return Err(ProjectError::Tool {
-            what: WHAT.to_owned(),
-            detail: format!(
-                "the bundle holds {}, and {} was captured",
-                came.unwrap_or_else(|| "nothing".to_owned()),
-                source.captured_commit
-            ),
-            hint: Some("The artifact was changed or is incomplete; run the project from its folder instead.".to_owned()),
-        });
+    git.run(WHAT, &arguments, cancel).map_err(|error| match error {
+        // Git's own words are of packs and objects.
+        ProjectError::Tool { what, detail, .. } => {
+            ProjectError::Tool { what, detail, hint: Some(DAMAGED.to_owned()) }
+        }
+        other => other,
+    })?;
+    // Git checks that what it fetched is what its ids say.
+    let expected =
+        [("FETCH_HEAD", &source.captured_commit), ("FETCH_HEAD^{tree}", &source.captured_tree)];
+    for (what, recorded) in expected {
+        let came = git.ask(&["rev-parse", "--verify", "--quiet", what]);
+        if came.as_deref() != Some(recorded) {
+            return Err(ProjectError::Tool {
+                what: WHAT.to_owned(),
+                detail: format!(
+                    "the bundle holds {}, and {recorded} was captured",
+                    came.unwrap_or_else(|| "nothing".to_owned()),
+                ),
+                hint: Some(DAMAGED.to_owned()),
+            });
+        }
     }
     git.run(WHAT, &["checkout", "--quiet", "--detach", "FETCH_HEAD"], cancel)?;
     if source.subfolder.is_empty() {
@@ -418,6 +432,26 @@ pub fn restore(
         format!("the captured code has no folder \"{}\"", source.subfolder),
         "Run the project from its folder instead.",
     ))
+}
+
+/// Reads the lock that was kept with a run, and sees to it that it is the one that was captured.
+pub(crate) fn recorded_lock(text: &str, captured: &EnvironmentCapture) -> Result<EnvironmentLock> {
+    let came = hex(&Sha256::digest(text));
+    let recorded = captured.lock_sha256.as_deref();
+    if recorded != Some(&came) {
+        return Err(ProjectError::Tool {
+            what: "Restoring the environment".to_owned(),
+            detail: format!(
+                "the lock that is kept has the digest {came}, and {} was captured",
+                recorded.unwrap_or("none")
+            ),
+            hint: Some(
+                "The artifact was changed or is incomplete; run with today's environment instead."
+                    .to_owned(),
+            ),
+        });
+    }
+    Ok(EnvironmentLock::parse(text)?)
 }
 
 /// Whether a parameter's name says that it begins random numbers.
@@ -855,6 +889,26 @@ impl Gathering<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lock_that_is_not_the_captured_one_is_refused() {
+        let text = EnvironmentLock::parse("a==1\n").unwrap().to_string();
+        let captured = |lock_sha256: Option<String>| EnvironmentCapture {
+            lock_sha256,
+            ..EnvironmentCapture::default()
+        };
+        let recorded = EnvironmentLock::parse(&text).unwrap().sha256();
+        assert!(recorded_lock(&text, &captured(Some(recorded.clone()))).is_ok());
+        for (text, captured) in [
+            (text.replace("a==1", "a==2"), captured(Some(recorded.clone()))),
+            (text[..text.len() - 1].to_owned(), captured(Some(recorded))),
+            (text, captured(None)),
+        ] {
+            let error = recorded_lock(&text, &captured).unwrap_err();
+            assert!(error.to_string().starts_with("Restoring the environment failed"), "{error}");
+            assert!(error.hint().unwrap().contains("changed or is incomplete"));
+        }
+    }
 
     #[test]
     fn secrets_are_known_by_their_names() {

@@ -22,7 +22,7 @@ use cairn_runtime::{CancellationToken, RuntimeError};
 
 use crate::capture::{
     BUNDLE_ARTIFACT, CAPTURE_ARTIFACT, Capture, EnvironmentCapture, GitFacts, InputCapture,
-    LOCK_ARTIFACT, PlatformCapture, SourceCapture, is_seed, pack, restore,
+    LOCK_ARTIFACT, PlatformCapture, SourceCapture, is_seed, pack, recorded_lock, restore,
 };
 use crate::content::file_hash;
 use crate::download;
@@ -204,8 +204,8 @@ impl Preparation<'_> {
         let earlier = self.earlier()?;
         let fetched = self.fetch(earlier.as_ref())?;
         let restored = match (&self.request.restore, &earlier) {
-            (Some(restore), Some(_)) if restore.environment => {
-                Some(self.earlier_environment(&restore.run_id)?)
+            (Some(restore), Some(earlier)) if restore.environment => {
+                Some(self.earlier_environment(&restore.run_id, earlier)?)
             }
             _ => None,
         };
@@ -299,7 +299,7 @@ impl Preparation<'_> {
         source.fetch(&dest, &|text| self.tell(text), &self.cancel)
     }
 
-    fn earlier_environment(&self, run_id: &str) -> Result<EnvironmentSpec> {
+    fn earlier_environment(&self, run_id: &str, earlier: &Capture) -> Result<EnvironmentSpec> {
         const MAX_BYTES: u64 = 16 << 20;
         let mut text = String::new();
         self.tracking
@@ -307,7 +307,7 @@ impl Preparation<'_> {
             .take(MAX_BYTES)
             .read_to_string(&mut text)
             .map_err(ProjectError::io("reading", LOCK_ARTIFACT))?;
-        Ok(EnvironmentSpec::of_lock(EnvironmentLock::parse(&text)?))
+        Ok(EnvironmentSpec::of_lock(recorded_lock(&text, &earlier.environment)?))
     }
 
     /// The run: a new one, or the one that was named. Its id, and its experiment's.

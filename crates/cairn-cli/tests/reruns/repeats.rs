@@ -1,6 +1,8 @@
 //! `cairn rerun`: what reproduces, and what is named when something does not.
 
-use crate::world::{World, write};
+use std::path::{Path, PathBuf};
+
+use crate::world::{Run, World, write};
 
 const PROJECT: &str = "
 name: tiny
@@ -73,6 +75,36 @@ fn a_rerun_reproduces_and_a_change_is_named() {
 }
 
 #[test]
+fn code_that_is_not_the_captured_one_is_refused() {
+    let world = World::new();
+    let folder = tiny(&world);
+    let original = world.run(&[folder.to_str().unwrap()]);
+    write(&folder.join("train.py"), "print('another')\n");
+    let other = world.run(&[folder.to_str().unwrap()]);
+    let bundle = |run: &Run| {
+        let inside = format!("{}/artifacts/cairn/source.bundle", run.id());
+        let found = files(&world.path("store")).into_iter().find(|path| path.ends_with(&inside));
+        found.unwrap_or_else(|| panic!("no {inside}"))
+    };
+    let kept = std::fs::read(bundle(&original)).unwrap();
+    let mut flipped = kept.clone();
+    let middle = flipped.len() - 40;
+    flipped[middle] ^= 0x55;
+    let another = std::fs::read(bundle(&other)).unwrap();
+    for (what, bytes) in [("damaged", &flipped), ("cut", &kept[..60].to_vec()), ("other", &another)]
+    {
+        std::fs::write(bundle(&original), bytes).unwrap();
+        let (code, said) = world.cairn(&["rerun", original.id()]);
+        assert_ne!(code, 0, "{what}: {said}");
+        assert!(said.contains("Restoring the captured code failed"), "{what}: {said}");
+        assert!(said.contains("The artifact was changed or is incomplete"), "{what}: {said}");
+    }
+    assert_eq!(world.runs("").len(), 2, "no run was made for it");
+    std::fs::write(bundle(&original), kept).unwrap();
+    assert!(world.good(&["rerun", original.id()]).contains("Restoring the code"));
+}
+
+#[test]
 fn a_run_that_nobody_can_repeat_says_so() {
     let world = World::new();
     let folder = world.project(
@@ -90,16 +122,20 @@ fn a_run_that_nobody_can_repeat_says_so() {
     assert!(said.contains("Instead: "), "{said}");
 }
 
-fn find(folder: &std::path::Path, name: &str) -> String {
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap().flatten() {
-            if entry.path().is_dir() {
-                folders.push(entry.path());
-            } else if entry.file_name().to_str() == Some(name) {
-                return std::fs::read_to_string(entry.path()).unwrap();
-            }
+            let path = entry.path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
         }
     }
-    panic!("there is no {name}");
+    found
+}
+
+fn find(folder: &Path, name: &str) -> String {
+    let found = files(folder).into_iter().find(|path| path.ends_with(name));
+    std::fs::read_to_string(found.unwrap_or_else(|| panic!("there is no {name}"))).unwrap()
 }

@@ -164,8 +164,12 @@ fn a_bundle_that_was_changed_is_refused() {
     let cancel = CancellationToken::new();
     assert!(restore(&bundle, &source, &work.path().join("1"), &cancel).is_err());
     fs::write(&bundle, whole).expect("it can be written");
-    source.captured_commit = "0".repeat(40);
+    let whole_commit = std::mem::replace(&mut source.captured_commit, "0".repeat(40));
     assert!(restore(&bundle, &source, &work.path().join("2"), &cancel).is_err());
+    source.captured_commit = whole_commit;
+    let tree = std::mem::replace(&mut source.captured_tree, "0".repeat(40));
+    let error = restore(&bundle, &source, &work.path().join("4"), &cancel).unwrap_err();
+    assert!(error.to_string().contains(&tree), "{error}");
     assert!(
         restore(Path::new("/nowhere.bundle"), &source, &work.path().join("3"), &cancel).is_err()
     );
