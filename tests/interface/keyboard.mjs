@@ -159,3 +159,59 @@ test("Tab reaches every control of the run table, and focus can be seen", async 
     assert.ok(names.includes(name), `Tab does not reach ${name}: ${names.join(", ")}`);
   }
 });
+
+test("runs are starred, tagged, renamed, deleted and brought back by keys, and MLflow sees it", async (world) => {
+  const server = await world.serve();
+  const client = world.client(server);
+  for (const [place, name] of ["c", "b", "a"].entries()) {
+    await client.logRun(name, { startTime: LONG_AGO + place * 60_000 });
+  }
+  const { page } = await world.open(server);
+  const table = new RunTable(page);
+  await table.shows("Run", ["a", "b", "c"]);
+  await table.grid.focus();
+  const found = async (filter) => {
+    const { runs = [] } = await client.post("runs/search", { experiment_ids: ["0"], filter });
+    return runs.map((run) => run.info.run_name).join("");
+  };
+  // The first two get a star and a tag.
+  await page.keyboard.press(" ");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press(" ");
+  await page.keyboard.press("s");
+  await until("two stars", async () => (await found("tags.`cairn.star` = '1'")) === "ab");
+  await page.keyboard.press("t");
+  await page.getByRole("dialog", { name: "Tag 2 runs" }).waitFor();
+  await scan(page, "a tag for two runs");
+  await page.keyboard.type("stage");
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("paper");
+  await page.keyboard.press("Enter");
+  await until("two tags", async () => (await found("tags.stage = 'paper'")) === "ab");
+  await page.getByRole("dialog", { name: "Tag 2 runs" }).waitFor({ state: "hidden" });
+  await page.keyboard.press("Escape");
+  await until("nothing selected", async () => (await page.getByText("2 selected").count()) === 0);
+  // One is renamed; what is typed into the field is no shortcut.
+  await page.keyboard.press("F2");
+  await page.keyboard.type("best");
+  await page.keyboard.press("Enter");
+  await table.shows("Run", ["a", "best", "c"]);
+  await until("the name to be MLflow's", async () => (await found("run_name = 'best'")) === "best");
+  // Deleted, seen in the trash, and back.
+  await page.keyboard.press("Delete");
+  await table.shows("Run", ["a", "c"]);
+  await page.keyboard.press("Control+z");
+  await table.shows("Run", ["a", "best", "c"]);
+  await page.keyboard.press("Control+Shift+Z");
+  await table.shows("Run", ["a", "c"]);
+  await page.goto(`${page.url()}?trash=`);
+  await table.shows("Run", ["best"]);
+  await scan(page, "the trash");
+  await table.grid.focus();
+  await page.keyboard.press("Shift+Delete");
+  await page.getByText("The trash is empty").waitFor();
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("Leave the trash");
+  await page.keyboard.press("Enter");
+  await table.shows("Run", ["a", "best", "c"]);
+});

@@ -24,6 +24,7 @@ use crate::{
         RegisteredModelSummary, RunColumns, RunDetail, RunsPage, RunsPageRequest, Series,
         SeriesRequest, Settings, StoreStatus, Theme,
     },
+    edits::{self, RunsEdited, RunsEdits},
     environments::{
         self,
         dto::{EnvironmentListView, EnvironmentRef, EnvironmentsPrune, EnvironmentsPruned},
@@ -135,6 +136,7 @@ commands! {
     "experiments.list": NoArgs => Vec<ExperimentSummary> = experiments::list;
     "runs.columns": ExperimentIds => RunColumns = runs::columns;
     "runs.page": RunsPageRequest => RunsPage = runs::page;
+    "runs.edit": RunsEdits => RunsEdited = edits::edit;
     "run.get": RunRef => RunDetail = runs::get;
     "series.get": SeriesRequest => Series = runs::series;
     "chart.series": ChartRequest => ChartSeries = charts::series;

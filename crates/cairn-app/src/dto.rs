@@ -335,6 +335,8 @@ pub struct RunRow {
     pub source: RunSource,
     /// Set on nested runs.
     pub parent_run_id: Option<String>,
+    /// Whether a person marked it: the tag `cairn.star` is `1`.
+    pub starred: bool,
     /// The cells of the columns asked for, in that order; `None` where the run has no such key.
     pub cells: Vec<Option<Cell>>,
 }

@@ -11,6 +11,7 @@ mod backups;
 pub mod charts;
 pub mod commands;
 pub mod dto;
+mod edits;
 pub mod environments;
 mod errors;
 mod experiments;

@@ -21,6 +21,7 @@ use crate::{
         ModelVersionRef, Number, RunColumns, RunDetail, RunLink, RunRow, RunSource, RunStatus,
         RunsPage, RunsPageRequest, Series, SeriesRequest,
     },
+    edits::{STAR, STARRED},
     errors,
 };
 
@@ -91,7 +92,9 @@ pub(crate) async fn page(app: &App, args: RunsPageRequest) -> Result<RunsPage, C
         .collect();
     let query = TableQuery { experiment_ids, filter: parsed, order, deleted: args.deleted };
     let mut wanted: Vec<TableColumn> = args.columns.iter().map(table_column).collect();
-    wanted.extend([SOURCE_NAME, SOURCE_TYPE, USER, PARENT].map(|tag| TableColumn::Tag(tag.into())));
+    wanted.extend(
+        [SOURCE_NAME, SOURCE_TYPE, USER, PARENT, STAR].map(|tag| TableColumn::Tag(tag.into())),
+    );
     let limit = args.limit.min(MAX_ROWS) as usize;
     let offset = args.offset;
     let page =
@@ -213,6 +216,7 @@ fn run_row(row: TableRow, columns: &[ColumnRef]) -> RunRow {
         user: text(USER).or_else(|| user(&row.info)),
         source: RunSource { name: text(SOURCE_NAME), kind: text(SOURCE_TYPE) },
         parent_run_id: text(PARENT),
+        starred: text(STAR).as_deref() == Some(STARRED),
         name: row.info.run_name.clone(),
         cells,
     }

@@ -137,6 +137,68 @@ async fn the_table_has_rows_cells_and_the_place_of_a_broken_filter() {
 }
 
 #[tokio::test]
+async fn every_edit_comes_with_the_way_back() {
+    let fixture = Fixture::new().await;
+    let ids = [
+        fixture.run(0, "first", 1).await.to_string(),
+        fixture.run(0, "second", 2).await.to_string(),
+    ];
+    let edit = |edit: Value| json!({"edits": [{"run_ids": ids, "edit": edit}]});
+    let one = |edit: Value| json!({"edits": [{"run_ids": [ids[0]], "edit": edit}]});
+    let look = async || {
+        let of = |deleted| {
+            let mut request = page("");
+            request["deleted"] = json!(deleted);
+            request["columns"] = json!([{"kind": "tag", "key": "team"}]);
+            request
+        };
+        let facts = |table: &Value| -> Vec<Value> {
+            let rows = table["rows"].as_array().unwrap();
+            rows.iter().map(|row| json!([row["name"], row["starred"], row["cells"]])).collect()
+        };
+        let active = facts(&fixture.ok("runs.page", of(false)).await);
+        (active, facts(&fixture.ok("runs.page", of(true)).await))
+    };
+    fixture.ok("runs.edit", one(json!({"kind": "set_tag", "key": "team", "value": "a"}))).await;
+    let before = look().await;
+    assert_eq!(before.0[1], json!(["first", false, ["a"]]));
+
+    let edits = [
+        (one(json!({"kind": "rename", "name": " best "})), 1),
+        (edit(json!({"kind": "set_tag", "key": "team", "value": "b"})), 2),
+        (edit(json!({"kind": "set_tag", "key": "cairn.star", "value": "1"})), 2),
+        (edit(json!({"kind": "remove_tag", "key": "team"})), 1),
+        (edit(json!({"kind": "delete"})), 2),
+    ];
+    for (edit, changed) in edits {
+        let edited = fixture.ok("runs.edit", edit.clone()).await;
+        assert_eq!(edited["changed"], changed, "{edit}");
+        let after = look().await;
+        assert_ne!(after, before, "{edit}");
+        let undone = fixture.ok("runs.edit", json!({"edits": edited["undo"]})).await;
+        assert_eq!(look().await, before, "{edit}");
+        fixture.ok("runs.edit", json!({"edits": undone["undo"]})).await;
+        assert_eq!(look().await, after, "{edit}, done again");
+        fixture.ok("runs.edit", json!({"edits": edited["undo"]})).await;
+    }
+}
+
+#[tokio::test]
+async fn an_edit_is_made_of_all_runs_or_of_none() {
+    let fixture = Fixture::new().await;
+    let first = fixture.run(0, "first", 1).await.to_string();
+    let gone = "0".repeat(32);
+    let edit = json!({"kind": "delete"});
+    let request = json!({"edits": [{"run_ids": [first, gone], "edit": edit}]});
+    let error = fixture.call("runs.edit", request).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::NotFound);
+    assert_eq!(fixture.ok("runs.page", page("")).await["total"], 1, "it is still there");
+    let request = json!({"edits": [{"run_ids": [first], "edit": {"kind": "rename", "name": " "}}]});
+    let error = fixture.call("runs.edit", request).await.unwrap_err();
+    assert_eq!(error.message, "A run needs a name");
+}
+
+#[tokio::test]
 async fn a_series_goes_on_after_its_cursor() {
     let fixture = Fixture::new().await;
     let run = fixture.run(0, "r", 1).await;

@@ -3,6 +3,7 @@ import { SvelteMap } from "svelte/reactivity";
 
 import type { MenuEntry } from "$lib/parts";
 
+import { History } from "./history.svelte";
 import { isTyping, matchesShortcut } from "./shortcut";
 
 /** Something a person can do. Buttons, menus, the palette and keys all run the same object. */
@@ -22,6 +23,8 @@ export interface Action {
 
 /** The actions that are possible on this page, in the order they were added. */
 export class Actions {
+  /** What was done here and can be taken back. */
+  readonly history = new History();
   readonly #byId = new SvelteMap<string, Action>();
 
   get all(): Action[] {

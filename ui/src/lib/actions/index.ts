@@ -7,5 +7,7 @@ export {
   Actions,
   type Action,
 } from "./actions.svelte";
+export { refused, type Step } from "./history.svelte";
+export { isTyping } from "./shortcut";
 export { default as KeysDialog } from "./KeysDialog.svelte";
 export { default as Palette } from "./Palette.svelte";

@@ -72,6 +72,7 @@ export function runRow(place: number, more: Partial<RunRow> = {}): RunRow {
     user: "ada",
     source: { name: "/home/ada/train.py", kind: "LOCAL" },
     parent_run_id: null,
+    starred: false,
     cells: [],
     ...more,
   };

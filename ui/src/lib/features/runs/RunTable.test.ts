@@ -11,7 +11,7 @@ import { draw, runRow } from "$lib/testing";
 import RunTable from "./RunTable.svelte";
 import type { RunsView } from "./view";
 
-const VIEW: RunsView = { filter: "", order: [], shown: [], hidden: [] };
+const VIEW: RunsView = { filter: "", order: [], shown: [], hidden: [], isTrash: false };
 const empty = createRawSnippet(() => ({ render: () => "<p>Nothing logged yet</p>" }));
 
 /** A table of `total` runs with one metric and one parameter. */
@@ -206,6 +206,90 @@ describe("the run table", () => {
     });
     await userEvent.keyboard("/");
     expect(document.activeElement).toBe(screen.getByLabelText("Filter runs"));
+  });
+
+  it("changes what is meant, says so, and takes it back", async () => {
+    const edited: Args<"runs.edit">[] = [];
+    const back = [{ run_ids: ["49".padStart(32, "0")], edit: { kind: "restore" as const } }];
+    const { actions } = drawTable(
+      answers(() => 50, {
+        "runs.edit": (args) => {
+          edited.push(args);
+          return { changed: 1, undo: back };
+        },
+      }),
+    );
+    await screen.findByText("run-50");
+    screen.getByRole("grid").focus();
+    const press = (id: string) => actions.find(id)?.run();
+    await userEvent.keyboard("{ArrowDown}");
+    await press("runs.star");
+    await press("runs.delete");
+    await userEvent.keyboard("{ArrowDown} {ArrowDown} ");
+    await press("runs.delete");
+    const id = (number: number) => String(number).padStart(32, "0");
+    expect(edited.map(({ edits }) => edits[0])).toEqual([
+      { run_ids: [id(49)], edit: { kind: "set_tag", key: "cairn.star", value: "1" } },
+      { run_ids: [id(49)], edit: { kind: "delete" } },
+      { run_ids: [id(48), id(47)], edit: { kind: "delete" } },
+    ]);
+    expect(screen.queryByText("2 selected")).toBeNull();
+    expect(await actions.history.undo()).toBe("2 runs moved to the trash");
+    expect(edited.at(-1)).toEqual({ edits: back });
+  });
+
+  it("renames in place, and keeps a name that is refused", async () => {
+    let isRefused = true;
+    const named: unknown[] = [];
+    const { actions } = drawTable(
+      answers(() => 3, {
+        "runs.edit": ({ edits }) => {
+          if (isRefused) {
+            throw new CommandFailure({
+              code: "invalid_input",
+              message: "A run needs a name",
+              hint: null,
+              detail: null,
+              span: null,
+            });
+          }
+          named.push(edits[0]);
+          return { changed: 1, undo: [] };
+        },
+      }),
+    );
+    await screen.findByText("run-3");
+    screen.getByRole("grid").focus();
+    await actions.find("runs.rename")?.run();
+    const field = await screen.findByLabelText<HTMLInputElement>("New name of run-3");
+    await userEvent.clear(field);
+    await userEvent.keyboard("best s{Enter}");
+    expect(field.value).toBe("best s");
+    isRefused = false;
+    await userEvent.keyboard("{Enter}");
+    await waitFor(() => expect(screen.queryByLabelText("New name of run-3")).toBeNull());
+    expect(named).toEqual([
+      { run_ids: ["3".padStart(32, "0")], edit: { kind: "rename", name: "best s" } },
+    ]);
+    expect(document.activeElement).toBe(screen.getByRole("grid"));
+  });
+
+  it("shows the trash, where runs can only be restored", async () => {
+    const asked: boolean[] = [];
+    const { actions, onview } = drawTable(
+      answers(() => 2, {
+        "runs.page": (request) => {
+          asked.push(request.deleted);
+          return { total: 0, unfiltered_total: 0, offset: 0, rows: [] };
+        },
+      }),
+      { isTrash: true },
+    );
+    await screen.findByText("The trash is empty");
+    expect(asked.every((deleted) => deleted)).toBe(true);
+    expect(actions.find("runs.star")?.isEnabled?.()).toBe(false);
+    await actions.find("runs.trash")?.run();
+    expect(onview).toHaveBeenCalledWith(VIEW);
   });
 
   it("says which column decides first, and adds one to them with Shift", async () => {

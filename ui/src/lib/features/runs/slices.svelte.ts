@@ -27,6 +27,8 @@ export interface Question {
   experimentId: string;
   filter: string;
   order: RunOrder[];
+  /** Deleted runs instead of the others. */
+  isTrash: boolean;
   /** Columns with keys, in the order of the cells. */
   columns: ColumnRef[];
 }
@@ -217,7 +219,7 @@ function requestFor(question: Question, slice: number): RunsPageRequest {
     experiment_ids: [question.experimentId],
     filter: question.filter,
     order: question.order,
-    deleted: false,
+    deleted: question.isTrash,
     offset: slice * SLICE,
     limit: SLICE,
     columns: question.columns,
@@ -225,8 +227,8 @@ function requestFor(question: Question, slice: number): RunsPageRequest {
 }
 
 /** Tells lists of runs apart: which runs, in which order. */
-function listKey({ experimentId, filter, order }: Question): string {
-  return JSON.stringify([experimentId, filter, order]);
+function listKey({ experimentId, filter, order, isTrash }: Question): string {
+  return JSON.stringify([experimentId, filter, order, isTrash]);
 }
 
 function isSameQuestion(one: Question, other: Question): boolean {

@@ -8,7 +8,13 @@ import { runRow } from "$lib/testing";
 import { RunSlices, SLICE, type Question } from "./slices.svelte";
 
 const TOTAL = 100_000;
-const QUESTION: Question = { experimentId: "1", filter: "", order: [], columns: [] };
+const QUESTION: Question = {
+  experimentId: "1",
+  filter: "",
+  order: [],
+  isTrash: false,
+  columns: [],
+};
 
 function page({ offset, limit }: Args<"runs.page">): Result<"runs.page"> {
   const length = Math.max(0, Math.min(limit, TOTAL - offset));

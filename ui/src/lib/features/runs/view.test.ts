@@ -5,7 +5,7 @@ import { moveCursor } from "./cursor";
 import { cutAtPlace } from "./filter-place";
 import { nextOrder, readView, withColumn, writeView, type RunsView } from "./view";
 
-const NONE: RunsView = { filter: "", order: [], shown: [], hidden: [] };
+const NONE: RunsView = { filter: "", order: [], shown: [], hidden: [], isTrash: false };
 const keys = { metrics: ["auc", "system/cpu"], params: ["lr, first"], tags: ["team"] };
 const columns = allColumns(keys);
 
@@ -25,6 +25,7 @@ describe("the view in the address", () => {
       ],
       shown: ["tag:team"],
       hidden: ["param:lr, first", "source"],
+      isTrash: true,
     };
     expect(readView(new URLSearchParams(writeView(view)))).toEqual(view);
   });

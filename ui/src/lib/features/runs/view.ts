@@ -16,6 +16,8 @@ export interface RunsView {
   /** Columns shown although they are hidden at first, and the other way round. */
   shown: string[];
   hidden: string[];
+  /** Deleted runs instead of the others. */
+  isTrash: boolean;
 }
 
 /** Reads the view from an address; what makes no sense is left out. */
@@ -30,6 +32,7 @@ export function readView(params: URLSearchParams): RunsView {
     order: order.slice(0, MOST_KEYS),
     shown: params.getAll("show"),
     hidden: params.getAll("hide"),
+    isTrash: params.has("trash"),
   };
 }
 
@@ -42,6 +45,7 @@ export function writeView(view: RunsView): string {
   }
   for (const id of view.shown) params.append("show", id);
   for (const id of view.hidden) params.append("hide", id);
+  if (view.isTrash) params.set("trash", "");
   const text = params.toString();
   return text === "" ? "" : `?${text}`;
 }

@@ -44,6 +44,10 @@ source: RunSource,
  */
 parent_run_id: string | null, 
 /**
+ * Whether a person marked it: the tag `cairn.star` is `1`.
+ */
+starred: boolean, 
+/**
  * The cells of the columns asked for, in that order; `None` where the run has no such key.
  */
 cells: Array<Cell | null>, };

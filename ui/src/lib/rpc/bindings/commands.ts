@@ -51,6 +51,8 @@ import type { RunPlanView } from "./RunPlanView";
 import type { RunRef } from "./RunRef";
 import type { RunResume } from "./RunResume";
 import type { RunStart } from "./RunStart";
+import type { RunsEdited } from "./RunsEdited";
+import type { RunsEdits } from "./RunsEdits";
 import type { RunsPage } from "./RunsPage";
 import type { RunsPageRequest } from "./RunsPageRequest";
 import type { Series } from "./Series";
@@ -80,6 +82,7 @@ export interface Commands {
   "experiments.list": { args: Record<string, never>; result: Array<ExperimentSummary> };
   "runs.columns": { args: ExperimentIds; result: RunColumns };
   "runs.page": { args: RunsPageRequest; result: RunsPage };
+  "runs.edit": { args: RunsEdits; result: RunsEdited };
   "run.get": { args: RunRef; result: RunDetail };
   "series.get": { args: SeriesRequest; result: Series };
   "chart.series": { args: ChartRequest; result: ChartSeries };
