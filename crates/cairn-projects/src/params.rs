@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::plan::{ParameterOrigin, PlannedParam};
+use crate::plan::{Code, ParameterOrigin, PlannedParam};
 use crate::problem::Problem;
 use crate::project::{EntryPoint, ParameterKind};
 use crate::request::RunRequest;
@@ -17,6 +17,7 @@ pub(crate) fn resolve(
     entry_point: &EntryPoint,
     request: &RunRequest,
     project_folder: &Path,
+    code: Code,
     downloads: &Path,
 ) -> Vec<PlannedParam> {
     let mut params = Vec::new();
@@ -39,7 +40,7 @@ pub(crate) fn resolve(
         match &param.value {
             None => param.problem = Some("needs a value".to_owned()),
             Some(value) => {
-                match check(&declared.kind, value, &request.caller_folder, project_folder) {
+                match check(&declared.kind, value, &request.caller_folder, project_folder, code) {
                     Ok(Checked::AsItIs) => {}
                     Ok(Checked::Local(path)) => {
                         param.used = Some(path.to_string_lossy().into_owned());
@@ -147,6 +148,7 @@ fn check(
     value: &str,
     caller_folder: &Path,
     project_folder: &Path,
+    code: Code,
 ) -> Result<Checked, String> {
     if value.contains('\0') {
         return Err("holds a zero byte, which no program can be given".to_owned());
@@ -156,14 +158,19 @@ fn check(
         ParameterKind::Uri if scheme(value).is_none() => {
             Err(format!("is \"{}\", which has no scheme", shortened(value)))
         }
-        ParameterKind::Path => path(value, caller_folder, project_folder),
+        ParameterKind::Path => path(value, caller_folder, project_folder, code),
         _ => Ok(Checked::AsItIs),
     }
 }
 
 /// MLflow's rule first: from the caller's folder on. What is not there may lie in the project, which is what the
 /// default of a parameter usually means.
-fn path(value: &str, caller_folder: &Path, project_folder: &Path) -> Result<Checked, String> {
+fn path(
+    value: &str,
+    caller_folder: &Path,
+    project_folder: &Path,
+    code: Code,
+) -> Result<Checked, String> {
     match scheme(value).as_deref() {
         None => {}
         Some("file") => {
@@ -196,6 +203,8 @@ fn path(value: &str, caller_folder: &Path, project_folder: &Path) -> Result<Chec
         None if path.is_absolute() => {
             Err(format!("is \"{}\", which does not exist", shortened(value)))
         }
+        // It may lie beside the code that is not there yet.
+        None if code == Code::Elsewhere => Ok(Checked::AsItIs),
         None => Err(format!(
             "is \"{}\", which is neither in {} nor in the project",
             shortened(value),

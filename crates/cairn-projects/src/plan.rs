@@ -130,7 +130,8 @@ pub(crate) struct Planned {
 ///
 /// Errors: [`ProjectError::Problems`] when the project file is wrong, [`ProjectError::Source`] for a source that has to
 /// be fetched first ([`ProjectSource::fetch`], then [`plan_fetched`]). What is wrong with parameters, the entry point or
-/// the environment is in [`RunPlan::problems`].
+/// the environment is in [`RunPlan::problems`]. Where code is restored, the plan is that of the project as it is now,
+/// and what is not in its folder is no problem.
 pub fn plan(request: &RunRequest, data_dir: &Path) -> Result<RunPlan> {
     let source =
         ProjectSource::parse(&request.uri, request.version.as_deref(), &request.caller_folder)?;
@@ -150,13 +151,25 @@ pub fn plan(request: &RunRequest, data_dir: &Path) -> Result<RunPlan> {
 pub fn plan_fetched(request: &RunRequest, fetched: &Fetched, data_dir: &Path) -> Result<RunPlan> {
     let environments = Environments::new(data_dir);
     let downloads = Path::new("<downloads>");
-    make(request, &fetched.folder, &environments, None, downloads).map(|planned| planned.plan)
+    let code = if request.restores_code() { Code::Elsewhere } else { Code::Here };
+    make(request, &fetched.folder, code, &environments, None, downloads).map(|planned| planned.plan)
+}
+
+/// Where the code of a plan is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// In the folder.
+    Here,
+    /// With an earlier run, and not restored yet: the folder is the project as it is now, so that
+    /// nothing is said of what is not in it.
+    Elsewhere,
 }
 
 /// Makes a plan. `restored` is the environment of an exact rerun, in place of the project's own.
 pub(crate) fn make(
     request: &RunRequest,
     folder: &Path,
+    code: Code,
     environments: &Environments,
     restored: Option<EnvironmentSpec>,
     downloads: &Path,
@@ -171,6 +184,7 @@ pub(crate) fn make(
     }
     let entry_point = match project.entry_point(&request.entry_point, &shell()) {
         Ok(entry_point) => Some(entry_point),
+        Err(_) if code == Code::Elsewhere => None,
         Err(problem) => {
             problems.push(problem);
             None
@@ -179,6 +193,7 @@ pub(crate) fn make(
     let is_notebook = entry_point.as_ref().is_some_and(EntryPoint::is_notebook);
     if let Some(entry_point) =
         entry_point.as_ref().filter(|entry_point| entry_point.command_place.is_none())
+        && code == Code::Here
         && !folder.join(&entry_point.name).is_file()
     {
         problems.push(Problem::of_request(
@@ -193,7 +208,7 @@ pub(crate) fn make(
     let mut params = Vec::new();
     let mut command = String::new();
     if let Some(entry_point) = &entry_point {
-        params = params::resolve(entry_point, request, folder, downloads);
+        params = params::resolve(entry_point, request, folder, code, downloads);
         problems.extend(params::problems(&params));
         match params::command(entry_point, &params) {
             Ok(filled) => command = filled,

@@ -30,7 +30,7 @@ use crate::error::{ProjectError, Result};
 use crate::launching::{LAUNCH_ID_TAG, LaunchTarget, now_ms};
 use crate::mlflow_tools;
 use crate::place;
-use crate::plan::{self, EnvironmentKind, ParameterOrigin, Planned};
+use crate::plan::{self, Code, EnvironmentKind, ParameterOrigin, Planned};
 use crate::project::ParameterKind;
 use crate::report::RERUN_OF_TAG;
 use crate::request::{EnvManager, RunRequest};
@@ -210,8 +210,14 @@ impl Preparation<'_> {
             _ => None,
         };
         let downloads = self.downloads();
-        let planned =
-            plan::make(&self.request, &fetched.folder, &self.environments, restored, &downloads)?;
+        let planned = plan::make(
+            &self.request,
+            &fetched.folder,
+            Code::Here,
+            &self.environments,
+            restored,
+            &downloads,
+        )?;
         if !planned.plan.problems.is_empty() {
             return Err(ProjectError::Problems(planned.plan.problems));
         }

@@ -247,8 +247,7 @@ impl Original {
                 .collect();
         }
         // What is wrong with the folder as it is now does not matter.
-        plan.problems.retain(|problem| problem.file.is_empty() && !plan.params.is_empty());
-        plan.problems.retain(|problem| !problem.message.contains("there is no file"));
+        plan.problems.retain(|problem| problem.file.is_empty());
         plan.warnings.clear();
         plan.folder = "<a copy of the code as it was>".into();
         plan.content_hash = capture.restored_content();

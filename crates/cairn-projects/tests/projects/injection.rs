@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use cairn_projects::{RunPlan, RunRequest, plan};
+use cairn_projects::{Restore, RunPlan, RunRequest, plan};
 
 use crate::write;
 
@@ -192,4 +192,37 @@ fn wrong_values_are_problems_before_anything_runs() {
     check([good[0], ("p", "file://otherhost/x"), good[2], good[3]], &["another computer"]);
     check([good[0], good[1], good[2], ("s", "a\0b")], &["zero byte"]);
     check([good[0], good[1], good[2], ("other", "x")], &["missing parameters: 's'"]);
+}
+
+#[test]
+fn files_that_are_gone_are_no_problem_where_code_is_restored() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    write(
+        folder.path(),
+        "MLproject",
+        "entry_points:\n  main:\n    parameters: {data: path}\n    command: \"x {data}\"\n",
+    );
+    let elsewhere = tempfile::tempdir().expect("a folder can be made");
+    let check = |entry_point: &str, data: &str, now: &[&str], restored: &[&str]| {
+        let mut request =
+            RunRequest::new(folder.path().to_str().expect("it is text"), elsewhere.path());
+        entry_point.clone_into(&mut request.entry_point);
+        request.params = vec![("data".to_owned(), data.to_owned())];
+        let restore = |code| Restore { run_id: "a".repeat(32), code, environment: false };
+        for (restore, words) in
+            [(None, now), (Some(restore(false)), now), (Some(restore(true)), restored)]
+        {
+            request.restore = restore;
+            let plan = plan(&request, elsewhere.path()).expect("the project is right");
+            assert_eq!(plan.problems.len(), words.len(), "{:?}", plan.problems);
+            for (problem, word) in plan.problems.iter().zip(words) {
+                assert!(problem.message.contains(word), "{problem:?}");
+            }
+        }
+    };
+    check("gone.py", "1", &["no file \"gone.py\""], &[]);
+    check("gone", "1", &["gone"], &[]);
+    check("main", "rows.csv", &["neither in"], &[]);
+    // What is not in the project's folder is not restored.
+    check("main", "/nowhere/rows.csv", &["does not exist"], &["does not exist"]);
 }
