@@ -15,7 +15,7 @@ use cairn_projects::{
     pipeline::{self, PipelineRequest},
     report::{Report, Tolerances},
     rerun::{self, RerunPlan},
-    sweep::{self, Direction, Goal, Method, Prune, SweepParam, SweepRequest},
+    sweep::{self, Direction, Goal, Method, Prune, STARTUP_TRIALS, SweepParam, SweepRequest},
 };
 use cairn_runtime::launch::{LaunchId, Placement};
 use clap::Args;
@@ -160,7 +160,7 @@ pub struct PipelineArgs {
 #[derive(Debug, Args)]
 struct PlaceArgs {
     /// How the environment is made
-    #[arg(long, value_name = "MANAGER", value_parser = manager)]
+    #[arg(long, value_name = "MANAGER", value_parser = run::managers())]
     env_manager: Option<EnvManager>,
 
     /// The experiment, made if it is missing
@@ -188,10 +188,6 @@ fn tolerance(text: &str) -> Result<f64, String> {
         Ok(value) if f64::is_finite(value) && value >= 0.0 => Ok(value),
         _ => Err("it is a number from 0 on".to_owned()),
     }
-}
-
-fn manager(text: &str) -> Result<EnvManager, String> {
-    EnvManager::parse(text).ok_or_else(|| "it is uv, virtualenv, conda, docker or local".to_owned())
 }
 
 /// `cairn rerun`.
@@ -310,7 +306,7 @@ pub fn sweep(args: SweepArgs) -> anyhow::Result<ExitCode> {
         run.params = args.params;
         let method = match (args.random, args.tpe) {
             (Some(trials), _) => Method::Random { trials, seed: args.seed },
-            (_, Some(trials)) => Method::Tpe { trials, seed: args.seed, startup: 10 },
+            (_, Some(trials)) => Method::Tpe { trials, seed: args.seed, startup: STARTUP_TRIALS },
             _ => Method::Grid,
         };
         let goal = match (args.minimize, args.maximize) {

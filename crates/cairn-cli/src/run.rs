@@ -20,7 +20,8 @@ use cairn_runtime::{
     launch::{Cause, Launch, LaunchId, LaunchState, Launches, Placement},
     serving,
 };
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::target;
@@ -64,8 +65,8 @@ pub struct RunArgs {
     backend_config: Option<String>,
 
     /// Who makes the environment [default: what the project asks for]
-    #[arg(long, value_enum, value_name = "MANAGER")]
-    env_manager: Option<Manager>,
+    #[arg(long, value_name = "MANAGER", value_parser = managers())]
+    env_manager: Option<EnvManager>,
 
     /// Where files of path parameters with a remote address are put
     #[arg(long, value_name = "DIR", env = "MLFLOW_TMP_DIR", hide_env_values = true)]
@@ -102,18 +103,17 @@ pub struct RunArgs {
 }
 
 /// The values of `--env-manager`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Manager {
-    /// No environment: the programs on PATH
-    Local,
-    /// Python packages, by uv
-    Virtualenv,
-    /// Python packages, by uv
-    Uv,
-    /// conda.yaml with its channels, without conda
-    Conda,
-    /// A container by podman or docker
-    Docker,
+pub(crate) fn managers() -> impl TypedValueParser<Value = EnvManager> {
+    let value = |manager: EnvManager| {
+        PossibleValue::new(manager.name()).help(match manager {
+            EnvManager::Local => "No environment: the programs on PATH",
+            EnvManager::Virtualenv | EnvManager::Uv => "Python packages, by uv",
+            EnvManager::Conda => "conda.yaml with its channels, without conda",
+            EnvManager::Docker => "A container by podman or docker",
+        })
+    };
+    PossibleValuesParser::new(EnvManager::ALL.map(value))
+        .map(|name| EnvManager::parse(&name).expect("it is one of these names"))
 }
 
 /// What was asked on the command line is wrong, as shells count it.
@@ -279,13 +279,7 @@ fn request(args: RunArgs) -> Result<RunRequest, String> {
                 .map_err(|error| format!("the backend config is no JSON: {error}"))?,
         ),
     };
-    request.env_manager = args.env_manager.map(|manager| match manager {
-        Manager::Local => EnvManager::Local,
-        Manager::Virtualenv => EnvManager::Virtualenv,
-        Manager::Uv => EnvManager::Uv,
-        Manager::Conda => EnvManager::Conda,
-        Manager::Docker => EnvManager::Docker,
-    });
+    request.env_manager = args.env_manager;
     request.storage_dir = args.storage_dir;
     request.run_id = given(args.run_id);
     request.run_name = args.run_name;

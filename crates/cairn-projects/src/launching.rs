@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use cairn_runtime::{
     launch::{ChildSpec, Launch, LaunchId, LaunchKind, LaunchSpec, Launches, Placement, program},
-    tracking::{NewRun, Tracking},
+    tracking::{NewRun, Tracking, token_in},
 };
 use serde::Serialize;
 
@@ -47,9 +47,7 @@ impl LaunchTarget {
 
     /// A client of the tracking server.
     pub fn tracking(&self) -> Result<Tracking> {
-        let mut spec = LaunchSpec::new("", LaunchKind::Project, self.tracking_uri.clone());
-        spec.token_file.clone_from(&self.token_file);
-        Ok(spec.tracking()?)
+        Ok(Tracking::new(&self.tracking_uri, self.token_file.as_deref().and_then(token_in))?)
     }
 
     /// A launch that `cairn launch prepare` makes ready and `cairn launch finish` ends.

@@ -129,6 +129,9 @@ pub enum EnvManager {
 }
 
 impl EnvManager {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Local, Self::Virtualenv, Self::Uv, Self::Conda, Self::Docker];
+
     /// MLflow's word, also the value of the tag `mlflow.project.env`.
     pub fn name(self) -> &'static str {
         match self {
@@ -142,9 +145,7 @@ impl EnvManager {
 
     /// Reads MLflow's word.
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::Local, Self::Virtualenv, Self::Uv, Self::Conda, Self::Docker]
-            .into_iter()
-            .find(|manager| manager.name() == name)
+        Self::ALL.into_iter().find(|manager| manager.name() == name)
     }
 }
 

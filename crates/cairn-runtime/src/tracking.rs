@@ -46,6 +46,12 @@ pub struct Tracking {
     authorization: Option<String>,
 }
 
+/// The token in a file, as it is now; `None` when it cannot be read.
+pub fn token_in(file: &Path) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    Some(text.trim_end().to_owned())
+}
+
 /// A run to be made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewRun {

@@ -9,7 +9,7 @@ use cairn_projects::{
     launching::LaunchTarget,
     pipeline::{self, Pipeline, PipelineRequest},
     plan, plan_fetched, rerun,
-    sweep::{self, Direction, Goal, Method, Prune, SweepRequest, Values},
+    sweep::{self, Direction, Goal, Method, Prune, STARTUP_TRIALS, SweepRequest, Values},
 };
 use cairn_runtime::launch::{Launch, LaunchId, LaunchKind, Placement};
 
@@ -33,8 +33,6 @@ use crate::{
 
 /// What stands for the pipeline where an entry point is named.
 pub(crate) const PIPELINE: &str = "pipeline:";
-/// Random draws before the estimator of a sweep begins to learn.
-const STARTUP_TRIALS: usize = 10;
 
 /// Runs blocking work of the crate for projects.
 pub(crate) async fn blocking<T: Send + 'static>(

@@ -33,6 +33,9 @@ pub const PROGRESS_TAG: &str = "cairn.sweep.progress";
 /// The artifact of a sweep's run that holds its [`SweepRequest`].
 pub const SWEEP_JSON: &str = "cairn/sweep.json";
 
+/// So many random draws of TPE come first, when nothing else is asked for.
+pub const STARTUP_TRIALS: usize = 10;
+
 /// So many trials one sweep may have.
 pub const MAX_TRIALS: usize = 10_000;
 

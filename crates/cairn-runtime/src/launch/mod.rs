@@ -34,7 +34,7 @@ use cairn_core::run::RunStatus;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Result, RuntimeError};
-use crate::tracking::Tracking;
+use crate::tracking::{Tracking, token_in};
 
 pub use identity::ProcessIdentity;
 pub use ledger::{Entry, Event};
@@ -198,8 +198,7 @@ impl LaunchSpec {
 
     /// The token that goes with the address, as it is now.
     pub fn token(&self) -> Option<String> {
-        let text = fs::read_to_string(self.token_file.as_ref()?).ok()?;
-        Some(text.trim_end().to_owned())
+        token_in(self.token_file.as_deref()?)
     }
 
     /// A client of the tracking address.
