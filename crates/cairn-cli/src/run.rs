@@ -294,15 +294,14 @@ pub(crate) fn follow(
     id: &LaunchId,
     stops: Option<&AtomicUsize>,
 ) -> anyhow::Result<ExitCode> {
-    let ledger = launches.folder(id).join("ledger");
     let mut launch = launches.get(id)?;
     let mut seen = None;
     let mut offset = 0;
     let mut is_stopping = false;
     let mut quiet = Duration::ZERO;
     loop {
-        // The ledger only grows; what it says last is read before the rest of the log.
-        let length = std::fs::metadata(&ledger).map_or(0, |data| data.len());
+        // What happened last is read before the rest of the log.
+        let length = launches.ledger_bytes(id);
         if seen != Some(length) {
             seen = Some(length);
             launch = launches.get(id)?;

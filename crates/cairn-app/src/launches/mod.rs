@@ -4,7 +4,7 @@ pub mod dto;
 mod log;
 mod watch;
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use cairn_core::ArtifactPath;
 use cairn_runtime::{
@@ -49,7 +49,7 @@ pub(crate) async fn queue(app: &App, _: NoArgs) -> Result<QueueView, CommandErro
         ended.sort_by_key(|launch| std::cmp::Reverse(launch.ended_ms));
         let listed = ended.len() + active.len();
         let is_cleared = cleared_ms > 0;
-        let all = if is_cleared { listed } else { count(&launches) };
+        let all = if is_cleared { listed } else { launches.count()? };
         Ok((launches.queue()?, active, ended, all.saturating_sub(listed)))
     })
     .await?;
@@ -70,17 +70,6 @@ pub(crate) async fn queue(app: &App, _: NoArgs) -> Result<QueueView, CommandErro
         ended: views(app, ended).await,
         more_ended: more_ended as u64,
     })
-}
-
-/// How many launches are kept.
-fn count(launches: &Launches) -> usize {
-    let folder = launches.data_dir().join("launches");
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .filter(|entry| {
-            entry.file_name().to_str().is_some_and(|name| name.parse::<LaunchId>().is_ok())
-        })
-        .count()
 }
 
 pub(crate) async fn set_limit(app: &App, args: QueueLimit) -> Result<QueueView, CommandError> {

@@ -40,7 +40,7 @@ pub use identity::ProcessIdentity;
 pub use ledger::{Entry, Event};
 pub use log::{LaunchLog, LogPiece};
 pub use prune::Keep;
-pub use queue::{QueueState, program};
+pub use queue::{QueueStamp, QueueState, program};
 pub use recovery::CAUSE_TAG;
 
 pub(crate) use ledger::Ledger;
@@ -574,6 +574,27 @@ impl Launches {
         Ok(id)
     }
 
+    /// How many launches are kept, ended or not; none of them is read.
+    pub fn count(&self) -> Result<usize> {
+        ids_in(&self.root).map(|ids| ids.len())
+    }
+
+    /// The launches that are not closed, in no order; none of them is read.
+    pub fn active_ids(&self) -> Result<Vec<LaunchId>> {
+        ids_in(&self.root.join("active"))
+    }
+
+    /// How long the account of what happened to a launch is, in bytes; 0 when there is none. It only
+    /// grows: as long as it is the same, [`Launches::get`] says the same but for a place in the queue.
+    pub fn ledger_bytes(&self, id: &LaunchId) -> u64 {
+        fs::metadata(self.folder(id).join("ledger")).map_or(0, |data| data.len())
+    }
+
+    /// What a launch printed; empty when it is not there.
+    pub fn log(&self, id: &LaunchId) -> LaunchLog {
+        LaunchLog::open(&self.folder(id))
+    }
+
     /// Every launch that is kept, newest first.
     pub fn list(&self) -> Result<Vec<Launch>> {
         self.recent(usize::MAX)
@@ -590,7 +611,8 @@ impl Launches {
     /// The launches that are not over, oldest first.
     pub fn active(&self) -> Result<Vec<Launch>> {
         let order = self.queue()?.order;
-        let mut launches: Vec<_> = ids_in(&self.root.join("active"))?
+        let mut launches: Vec<_> = self
+            .active_ids()?
             .iter()
             .filter_map(|id| self.look(id, &order).ok())
             .filter(|launch| !launch.state.is_ended())
@@ -628,8 +650,7 @@ impl Launches {
         let begin = Instant::now();
         let mut seen = None;
         loop {
-            let len = fs::metadata(self.folder(id).join("ledger")).map_or(0, |data| data.len());
-            // The ledger only grows.
+            let len = self.ledger_bytes(id);
             if seen != Some(len) {
                 seen = Some(len);
                 let launch = self.get(id)?;

@@ -35,7 +35,7 @@ impl Launches {
     /// Errors: the list of launches cannot be read. A launch that cannot be read or deleted stays.
     pub fn prune(&self, keep: &Keep, is_cancelled: &dyn Fn() -> bool) -> Result<usize> {
         self.clear_forgotten();
-        let active: HashSet<LaunchId> = ids_in(&self.root.join("active"))?.into_iter().collect();
+        let active: HashSet<LaunchId> = self.active_ids()?.into_iter().collect();
         let mut ended: Vec<LaunchId> =
             ids_in(&self.root)?.into_iter().filter(|id| !active.contains(id)).collect();
         if ended.len() <= keep.newest {

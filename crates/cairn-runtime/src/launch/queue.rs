@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use cairn_core::run::RunStatus;
 use rustix::fs::{FlockOperation, flock};
@@ -42,7 +43,21 @@ impl Default for QueueState {
     }
 }
 
+/// When the queue, and which launches are not over, changed last. Two that differ say that something
+/// did; nothing else can be read from them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueStamp {
+    queue: Option<SystemTime>,
+    active: Option<SystemTime>,
+}
+
 impl Launches {
+    /// Looks whether anything about the queue changed; nothing is read.
+    pub fn queue_stamp(&self) -> QueueStamp {
+        let changed = |name: &str| fs::metadata(self.root.join(name)).ok()?.modified().ok();
+        QueueStamp { queue: changed("queue.json"), active: changed("active") }
+    }
+
     /// The queue as it is now.
     pub fn queue(&self) -> Result<QueueState> {
         let path = self.root.join("queue.json");

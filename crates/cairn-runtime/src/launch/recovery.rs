@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use cairn_core::run::RunStatus;
 use rustix::process::Signal;
 
-use super::{Cause, Event, Launch, LaunchId, LaunchState, Launches, Ledger, ids_in};
+use super::{Cause, Event, Launch, LaunchId, LaunchState, Launches, Ledger};
 use crate::error::{Result, RuntimeError};
 use crate::serving;
 use crate::survivors::Family;
@@ -26,7 +26,7 @@ impl Launches {
     /// For the start of a program and every few seconds from then on; costs next to nothing while
     /// all is well. Any number of programs may do it at once.
     pub fn recover(&self) -> Result<()> {
-        for id in ids_in(&self.root.join("active"))? {
+        for id in self.active_ids()? {
             match self.recover_one(&id) {
                 Err(RuntimeError::NoSuchLaunch(_)) => {
                     let _ = fs::remove_file(self.root.join("active").join(id.as_str()));
