@@ -429,7 +429,7 @@ pub fn restore(
         return Ok(folder);
     }
     Err(ProjectError::source(
-        format!("the captured code has no folder \"{}\"", source.subfolder),
+        format!("The captured code has no folder \"{}\"", source.subfolder),
         "Run the project from its folder instead.",
     ))
 }
@@ -626,7 +626,7 @@ fn files_below(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 fn too_large(folder: &Path) -> ProjectError {
     ProjectError::source(
-        format!("the code in {} is larger than {} MiB", folder.display(), MAX_TREE_BYTES >> 20),
+        format!("The code in {} is larger than {} MiB", folder.display(), MAX_TREE_BYTES >> 20),
         "Let git ignore data and results (.gitignore), and the code is kept with the next run.",
     )
 }

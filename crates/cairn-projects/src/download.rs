@@ -111,7 +111,7 @@ fn of_run(tracking: &Tracking, run_id: &str, path: &str, target: &Path) -> Resul
             }
             if files.len() > MAX_FILES {
                 return Err(ProjectError::source(
-                    format!("the run {run_id} has more than {MAX_FILES} files there"),
+                    format!("The run {run_id} has more than {MAX_FILES} files there"),
                     "Name a file or a smaller folder.",
                 ));
             }

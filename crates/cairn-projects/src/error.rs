@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use cairn_runtime::capital;
+
 use crate::problem::Problem;
 
 /// This crate's results.
@@ -42,7 +44,7 @@ pub enum ProjectError {
     Runtime(#[from] cairn_runtime::RuntimeError),
 
     /// A file or folder could not be read or written.
-    #[error("{action} {path} failed: {source}", path = path.display())]
+    #[error("{} {} failed: {source}", capital(action), path.display())]
     Io {
         /// What was tried: `reading`, `creating`.
         action: &'static str,
@@ -53,7 +55,7 @@ pub enum ProjectError {
     },
 
     /// The person stopped it.
-    #[error("cancelled")]
+    #[error("Cancelled")]
     Cancelled,
 }
 

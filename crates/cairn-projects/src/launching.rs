@@ -68,7 +68,7 @@ impl LaunchTarget {
         spec.token_file.clone_from(&self.token_file);
         spec.parent_launch.clone_from(&self.parent_launch);
         spec.request = serde_json::to_value(request).map_err(|error| {
-            ProjectError::source(format!("the request cannot be written down: {error}"), "")
+            ProjectError::source(format!("The request cannot be written down: {error}"), "")
         })?;
         let folder = self.launches.folder(&spec.launch_id).display().to_string();
         let program = program()?.display().to_string();

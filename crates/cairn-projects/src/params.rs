@@ -101,7 +101,7 @@ pub(crate) fn problems(params: &[PlannedParam]) -> Vec<Problem> {
                 _ => None,
             };
             found.push(Problem::of_request(
-                format!("the parameter \"{}\" {problem}", shortened(&param.name)),
+                format!("The parameter \"{}\" {problem}", shortened(&param.name)),
                 hint,
             ));
         }

@@ -137,7 +137,7 @@ pub fn plan(request: &RunRequest, data_dir: &Path) -> Result<RunPlan> {
         ProjectSource::parse(&request.uri, request.version.as_deref(), &request.caller_folder)?;
     let Some(folder) = source.in_place() else {
         return Err(ProjectError::source(
-            "this project has to be fetched before it can be shown",
+            "This project has to be fetched before it can be shown",
             "Fetch it first; nothing of it is started by that.",
         ));
     };
@@ -198,7 +198,7 @@ pub(crate) fn make(
     {
         problems.push(Problem::of_request(
             format!(
-                "there is no file \"{}\" in {}",
+                "There is no file \"{}\" in {}",
                 shortened(&entry_point.name),
                 folder.display()
             ),

@@ -90,7 +90,7 @@ pub fn prepare(launch_folder: &Path, say: &(dyn Fn(&str) + Send + Sync)) -> Resu
     }
     let request: RunRequest =
         serde_json::from_value(launch.spec.request.clone()).map_err(|error| {
-            RuntimeError::InvalidSpec(format!("the launch asks for no project: {error}"))
+            RuntimeError::InvalidSpec(format!("The launch asks for no project: {error}"))
         })?;
     let cancel = CancellationToken::new();
     let preparation = Preparation {
@@ -113,7 +113,7 @@ pub fn coordinate(launch_folder: &Path, out: &mut dyn std::io::Write) -> Result<
         LaunchKind::Sweep => crate::sweep::coordinate(&launch, out),
         LaunchKind::Pipeline => crate::pipeline::coordinate(&launch, out),
         LaunchKind::Project | LaunchKind::Rerun => {
-            Err(RuntimeError::InvalidSpec("the launch submits no others".to_owned()).into())
+            Err(RuntimeError::InvalidSpec("The launch submits no others".to_owned()).into())
         }
     }
 }
@@ -268,7 +268,7 @@ impl Preparation<'_> {
         let capture = Capture::of_run(&self.tracking, &restore.run_id)?;
         if capture.is_none() {
             return Err(ProjectError::source(
-                format!("the run {} has no capture to repeat it from", restore.run_id),
+                format!("The run {} has no capture to repeat it from", restore.run_id),
                 "Run its project from its folder instead.",
             ));
         }

@@ -238,7 +238,7 @@ impl Project {
         };
         Problem::of_request(
             format!(
-                "there is no entry point \"{}\", and it is no script that can be run",
+                "There is no entry point \"{}\", and it is no script that can be run",
                 shortened(name)
             ),
             hint,
@@ -268,7 +268,7 @@ fn extension(name: &str) -> Option<&str> {
 fn find_file(folder: &Path) -> Result<Option<String>, Problem> {
     let unreadable = |error: std::io::Error| {
         Problem::of_request(
-            format!("the folder {} cannot be read: {error}", folder.display()),
+            format!("The folder {} cannot be read: {error}", folder.display()),
             Some("Check that it exists and may be used.".to_owned()),
         )
     };

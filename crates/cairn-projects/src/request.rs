@@ -101,7 +101,7 @@ impl RunRequest {
             return Ok(());
         }
         Err(ProjectError::source(
-            "the project's files changed after they were allowed to run",
+            "The project's files changed after they were allowed to run",
             "Look at what would run now, and start it again.",
         ))
     }

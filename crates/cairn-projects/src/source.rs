@@ -73,7 +73,7 @@ impl ProjectSource {
         let subfolder = check_subfolder(subfolder)?;
         if address.is_empty() {
             return Err(ProjectError::source(
-                "no project was named",
+                "No project was named",
                 "Give a folder, a zip file or the address of a git repository.",
             ));
         }
@@ -116,7 +116,7 @@ impl ProjectSource {
                 subfolder: subfolder.to_owned(),
             }),
             Some(_) => Err(ProjectError::source(
-                "a version can only be set for a project in a git repository",
+                "A version can only be set for a project in a git repository",
                 format!("Leave -v out, or run git init in {}.", folder.display()),
             )),
         }
@@ -214,13 +214,13 @@ fn check_subfolder(subfolder: &str) -> Result<&str> {
     let subfolder = subfolder.trim_matches('/');
     if subfolder.contains('.') {
         return Err(ProjectError::source(
-            format!("the subfolder \"{}\" has a dot in it", shortened(subfolder)),
+            format!("The subfolder \"{}\" has a dot in it", shortened(subfolder)),
             "MLflow allows none after \"#\"; rename the folder, or give its path instead.",
         ));
     }
     if subfolder.contains(['\0', '\n']) {
         return Err(ProjectError::source(
-            "the subfolder is no path",
+            "The subfolder is no path",
             "Give a path such as #steps/train.",
         ));
     }
@@ -229,7 +229,7 @@ fn check_subfolder(subfolder: &str) -> Result<&str> {
 
 fn missing_subfolder(subfolder: &str, folder: &Path) -> ProjectError {
     ProjectError::source(
-        format!("there is no folder \"{}\" in {}", shortened(subfolder), folder.display()),
+        format!("There is no folder \"{}\" in {}", shortened(subfolder), folder.display()),
         "Check what stands after \"#\".",
     )
 }
@@ -247,7 +247,7 @@ fn zip(
 ) -> Result<ProjectSource> {
     if version.is_some() {
         return Err(ProjectError::source(
-            "a version can only be set for a project in a git repository",
+            "A version can only be set for a project in a git repository",
             "Leave -v out.",
         ));
     }
@@ -259,7 +259,7 @@ fn zip(
     }
     if !path.is_file() {
         return Err(ProjectError::source(
-            format!("there is no file {}", path.display()),
+            format!("There is no file {}", path.display()),
             "Check the path.",
         ));
     }
@@ -284,7 +284,7 @@ fn remote(address: &str, subfolder: &str, version: Option<&str>) -> Result<Proje
     {
         return Err(ProjectError::source(
             format!(
-                "there is no folder {}, and it is no address that git can fetch",
+                "There is no folder {}, and it is no address that git can fetch",
                 shortened(address)
             ),
             "Give a folder that exists, a zip file, or an address such as https://host/project.git.",
@@ -370,7 +370,7 @@ fn take_version(
                 .ok_or_else(|| {
                     ProjectError::source(
                         format!(
-                            "there is no branch, tag or commit \"{version}\" in {}",
+                            "There is no branch, tag or commit \"{version}\" in {}",
                             folder.display()
                         ),
                         "git branch --all and git tag list what there is.",
@@ -461,7 +461,7 @@ fn fetch_git(
                 .ask(&["rev-parse", "--verify", "--quiet", "--end-of-options", &named])
                 .ok_or_else(|| {
                     ProjectError::source(
-                        format!("there is no branch, tag or commit \"{version}\" in {shown}"),
+                        format!("There is no branch, tag or commit \"{version}\" in {shown}"),
                         "git ls-remote lists branches and tags.",
                     )
                 })?;

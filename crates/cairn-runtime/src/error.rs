@@ -122,7 +122,7 @@ pub enum RuntimeError {
     },
 
     /// A file or folder of Cairn's own could not be written or read.
-    #[error("{action} {path} failed: {source}", path = path.display())]
+    #[error("{} {} failed: {source}", capital(action), path.display())]
     Io {
         /// What was tried: `creating`, `renaming`.
         action: &'static str,
@@ -133,7 +133,7 @@ pub enum RuntimeError {
     },
 
     /// A tracking server did not do what it was asked.
-    #[error("the tracking server refused ({status} {code}): {message}")]
+    #[error("The tracking server refused ({status} {code}): {message}")]
     TrackingRefused {
         /// The HTTP status.
         status: u16,
@@ -144,7 +144,7 @@ pub enum RuntimeError {
     },
 
     /// No tracking server answered.
-    #[error("the tracking server at {uri} does not answer")]
+    #[error("The tracking server at {uri} does not answer")]
     TrackingUnavailable {
         /// Its address.
         uri: String,
@@ -153,11 +153,11 @@ pub enum RuntimeError {
     },
 
     /// There is no launch of this id.
-    #[error("there is no launch {0}")]
+    #[error("There is no launch {0}")]
     NoSuchLaunch(String),
 
     /// A launch is past the state in which this can be done.
-    #[error("launch {launch_id} {why}")]
+    #[error("Launch {launch_id} {why}")]
     LaunchNotReady {
         /// Which launch.
         launch_id: String,
@@ -166,7 +166,7 @@ pub enum RuntimeError {
     },
 
     /// The cancellation token was used; nothing that was begun is still running.
-    #[error("cancelled")]
+    #[error("Cancelled")]
     Cancelled,
 }
 
@@ -254,4 +254,12 @@ impl RuntimeError {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
+}
+
+/// The same text with its first letter as a capital, for the beginning of a sentence.
+pub fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters
+        .next()
+        .map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
 }

@@ -27,7 +27,7 @@ pub mod tracking;
 mod uv;
 
 pub use environment::{Environment, EnvironmentSpec, Environments};
-pub use error::{Result, RuntimeError};
+pub use error::{Result, RuntimeError, capital};
 pub use output::{OutputEvent, OutputLine, OutputStream};
 pub use process::{Exit, ExitCause, GRACE, Process, ProcessSpec};
 pub use tokio_util::sync::CancellationToken;

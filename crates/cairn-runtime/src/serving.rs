@@ -145,7 +145,7 @@ fn is_served(data_dir: &Path, store: &Path, port: u16) -> Result<bool> {
         None => Ok(false),
         Some(note) if note.store == database_of(store) => Ok(true),
         Some(note) => Err(RuntimeError::InvalidSpec(format!(
-            "port {port} serves another store, {}",
+            "Port {port} serves another store, {}",
             note.store.display()
         ))),
     }

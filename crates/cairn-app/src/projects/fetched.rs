@@ -118,11 +118,7 @@ pub(crate) fn project_error(error: &cairn_projects::ProjectError) -> CommandErro
         ProjectError::Problems(_) | ProjectError::Source { .. } => ErrorCode::InvalidInput,
         _ => ErrorCode::Internal,
     };
-    let mut message = error.to_string();
-    if let Some(first) = message.get_mut(0..1) {
-        first.make_ascii_uppercase();
-    }
-    let mut failure = CommandError::new(code, message);
+    let mut failure = CommandError::new(code, error.to_string());
     failure.hint = error.hint();
     failure
 }
@@ -130,6 +126,24 @@ pub(crate) fn project_error(error: &cairn_projects::ProjectError) -> CommandErro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_are_sentences_and_names_of_files_stay_as_they_are() {
+        let check = |error: cairn_projects::ProjectError, expected: &str| {
+            assert_eq!(project_error(&error).message, expected);
+        };
+        let wrong = cairn_projects::Problem::of_file("conda.yaml", "it has no name", None);
+        check(cairn_projects::ProjectError::Problems(vec![wrong]), "conda.yaml: it has no name");
+        check(ProjectSource::parse("", None, Path::new("/")).unwrap_err(), "No project was named");
+        check(cairn_projects::ProjectError::Cancelled, "Cancelled");
+        let refused = io::Error::other("no");
+        let failed = cairn_projects::ProjectError::Io {
+            action: "reading",
+            path: "/x".into(),
+            source: refused,
+        };
+        check(failed, "Reading /x failed: no");
+    }
 
     #[test]
     fn an_archive_is_here_once_it_was_fetched_and_each_version_is_apart() {

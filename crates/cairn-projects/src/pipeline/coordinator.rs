@@ -107,7 +107,7 @@ pub fn prepare(launch: &Launch) -> Result<()> {
         if let Some(earlier) = target.launches.by_run(run_id)? {
             if !earlier.state.is_ended() && earlier.folder != launch.folder {
                 return Err(ProjectError::source(
-                    "the pipeline is still at work",
+                    "The pipeline is still at work",
                     "Wait for its end, or stop it first.",
                 ));
             }
@@ -126,7 +126,7 @@ pub fn prepare(launch: &Launch) -> Result<()> {
         let mut kept = request.clone();
         kept.resume_run_id = None;
         let json = serde_json::to_vec_pretty(&kept).map_err(|error| {
-            ProjectError::source(format!("the pipeline cannot be written down: {error}"), "")
+            ProjectError::source(format!("The pipeline cannot be written down: {error}"), "")
         })?;
         tracking.upload(&run_id, PIPELINE_JSON, &mut json.as_slice())?;
         let params: Vec<(String, String)> = values.into_iter().collect();
@@ -141,7 +141,7 @@ pub fn prepare(launch: &Launch) -> Result<()> {
 
 fn request_of(launch: &Launch) -> Result<PipelineRequest> {
     serde_json::from_value(launch.spec.request.clone())
-        .map_err(|error| ProjectError::source(format!("the pipeline cannot be read: {error}"), ""))
+        .map_err(|error| ProjectError::source(format!("The pipeline cannot be read: {error}"), ""))
 }
 
 fn state_of(pipeline: &Pipeline) -> PipelineState {
@@ -180,7 +180,7 @@ pub fn coordinate(launch: &Launch, out: &mut dyn Write) -> Result<bool> {
     let run_id = launch
         .run_id
         .clone()
-        .ok_or_else(|| ProjectError::source("the pipeline has no run", "Start it again."))?;
+        .ok_or_else(|| ProjectError::source("The pipeline has no run", "Start it again."))?;
     let experiment_id = tracking.get_run(&run_id)?.info.experiment_id;
     let file = launch.folder.join(STEPS_FILE);
     let submitted = fs::read(&file)

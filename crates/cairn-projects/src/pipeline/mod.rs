@@ -180,7 +180,7 @@ impl Pipeline {
             let Some(value) = value else {
                 problems.push(Problem::of_request(
                     format!(
-                        "the pipeline's parameter \"{}\" has no value",
+                        "The pipeline's parameter \"{}\" has no value",
                         shortened(&parameter.name)
                     ),
                     format!("Give one: -P {}=…", parameter.name),
@@ -191,7 +191,7 @@ impl Pipeline {
                 && let Err(reason) = crate::template::check_float(&value)
             {
                 problems.push(Problem::of_request(
-                    format!("the pipeline's parameter \"{}\" {reason}", shortened(&parameter.name)),
+                    format!("The pipeline's parameter \"{}\" {reason}", shortened(&parameter.name)),
                     "Give a number such as 0.5 or 1e-3.".to_owned(),
                 ));
             }
@@ -202,7 +202,7 @@ impl Pipeline {
                 let known: Vec<&str> =
                     self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
                 problems.push(Problem::of_request(
-                    format!("the pipeline has no parameter \"{}\"", shortened(name)),
+                    format!("The pipeline has no parameter \"{}\"", shortened(name)),
                     if known.is_empty() {
                         "Declare it under pipeline: parameters.".to_owned()
                     } else {

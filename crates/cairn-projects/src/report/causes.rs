@@ -1,5 +1,6 @@
 //! Why the outcomes differ, by what changed between the two runs.
 
+use cairn_runtime::capital;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -215,13 +216,6 @@ pub(super) fn rank(inputs: &Inputs<'_>) -> Vec<Cause> {
 fn change(fact: &FactDifference) -> String {
     let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "not set".to_owned());
     format!("{} was {}, is {}", fact.name, shown(&fact.original), shown(&fact.rerun))
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
 }
 
 /// Whether a name is that of a seed: `seed`, `random_state`, `np_seed`, `randomSeed`, `rng`.

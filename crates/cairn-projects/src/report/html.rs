@@ -4,6 +4,8 @@
 
 use std::fmt::{self, Write as _};
 
+use cairn_runtime::capital;
+
 use super::{ArtifactOutcome, FileChange, MetricOutcome, Report, RunComparison, RunLabel, Verdict};
 
 /// Equal artifacts are listed up to this number.
@@ -307,13 +309,6 @@ fn look(verdict: Verdict) -> (&'static str, &'static str) {
         Verdict::WithinTolerance => ("near", "≈"),
         Verdict::Differs => ("bad", "✗"),
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |first| format!("{}{}", first.to_uppercase(), letters.as_str()))
 }
 
 /// A text in which nothing is markup.

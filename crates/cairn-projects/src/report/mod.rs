@@ -7,6 +7,7 @@
 //! The verdict is about outcomes only (how the runs ended, metrics, artifacts). What went in
 //! (parameters, code, packages, data) explains a difference and is ranked in [`Report::causes`].
 
+use cairn_runtime::capital;
 use serde::{Deserialize, Serialize};
 
 mod artifacts;
@@ -508,11 +509,8 @@ fn summary(verdict: Verdict, runs: &[RunComparison]) -> String {
                     if gone == 1 { "differs" } else { "differ" }
                 ));
             }
-            let text = parts.join("; ");
-            let mut letters = text.chars();
-            letters.next().map_or_else(String::new, |first| {
-                format!("{}{}.", first.to_uppercase(), letters.as_str())
-            })
+            let text = capital(&parts.join("; "));
+            if text.is_empty() { text } else { text + "." }
         }
     }
 }

@@ -67,7 +67,7 @@ pub fn write_report(
     let report = compare(&original, &rerun, code, &tolerances(&record.tags), now_ms());
     let json = serde_json::to_vec_pretty(&report).map_err(|error| {
         ProjectError::source(
-            format!("the report cannot be written: {error}"),
+            format!("The report cannot be written: {error}"),
             "Report this as a mistake.",
         )
     })?;

@@ -84,7 +84,7 @@ pub fn prepare(launch: &Launch) -> Result<()> {
         if let Some(earlier) = target.launches.by_run(run_id)? {
             if !earlier.state.is_ended() && earlier.folder != launch.folder {
                 return Err(ProjectError::source(
-                    "the sweep is still at work",
+                    "The sweep is still at work",
                     "Wait for its end, or stop it first.",
                 ));
             }
@@ -102,7 +102,7 @@ pub fn prepare(launch: &Launch) -> Result<()> {
         let mut kept = request.clone();
         kept.resume_run_id = None;
         let json = serde_json::to_vec_pretty(&kept).map_err(|error| {
-            ProjectError::source(format!("the sweep cannot be written down: {error}"), "")
+            ProjectError::source(format!("The sweep cannot be written down: {error}"), "")
         })?;
         tracking.upload(&run_id, SWEEP_JSON, &mut json.as_slice())?;
         let params: Vec<(String, String)> = request
@@ -136,7 +136,7 @@ fn check_allowed(run: &RunRequest) -> Result<()> {
 
 fn request_of(launch: &Launch) -> Result<SweepRequest> {
     serde_json::from_value(launch.spec.request.clone())
-        .map_err(|error| ProjectError::source(format!("the sweep cannot be read: {error}"), ""))
+        .map_err(|error| ProjectError::source(format!("The sweep cannot be read: {error}"), ""))
 }
 
 /// Runs a sweep to its end: the child of its launch. `out` gets a line for each trial.
@@ -149,7 +149,7 @@ pub fn coordinate(launch: &Launch, out: &mut dyn Write) -> Result<bool> {
     let run_id = launch
         .run_id
         .clone()
-        .ok_or_else(|| ProjectError::source("the sweep has no run", "Start it again."))?;
+        .ok_or_else(|| ProjectError::source("The sweep has no run", "Start it again."))?;
     let experiment_id = tracking.get_run(&run_id)?.info.experiment_id;
     let mut list = List::open(&launch.folder)?;
     if request.resume_run_id.is_some() {

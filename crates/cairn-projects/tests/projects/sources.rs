@@ -141,12 +141,12 @@ fn what_is_no_project_is_refused_with_what_would_be_right() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     write(folder.path(), "p/MLproject", "name: a\n");
     for (uri, version, words) in [
-        ("", None, "no project was named"),
-        ("nowhere", None, "there is no folder"),
-        ("/nowhere/at/all", None, "there is no folder"),
+        ("", None, "No project was named"),
+        ("nowhere", None, "There is no folder"),
+        ("/nowhere/at/all", None, "There is no folder"),
         ("p#a.b", None, "has a dot"),
         ("p#../x", None, "has a dot"),
-        ("p#steps", None, "there is no folder"),
+        ("p#steps", None, "There is no folder"),
         ("p/MLproject", None, "is no folder"),
         ("p", Some("main"), "git repository"),
         ("p", Some("--upload-pack=touch x"), "no branch"),
@@ -159,7 +159,7 @@ fn what_is_no_project_is_refused_with_what_would_be_right() {
         ("--upload-pack=x", None, "no address"),
         ("https://host/a b", None, "no address"),
         ("https://host/a.zip", None, "not on this computer"),
-        ("missing.zip", None, "there is no file"),
+        ("missing.zip", None, "There is no file"),
     ] {
         let error = ProjectSource::parse(uri, version, folder.path()).expect_err(uri);
         assert!(error.to_string().contains(words), "{uri}: {error}");

@@ -78,7 +78,7 @@ impl EnvironmentLock {
     pub fn parse(text: &str) -> Result<Self> {
         let invalid = |line: usize, message: &str| {
             Err(RuntimeError::InvalidSpec(format!(
-                "the lock cannot be used: line {line}: {message}"
+                "The lock cannot be used: line {line}: {message}"
             )))
         };
         if text.len() > MAX_BYTES {
