@@ -29,4 +29,20 @@ pub enum ChartError {
         /// The library's words.
         reason: String,
     },
+    /// The picture is smaller or larger than pictures are.
+    #[error(
+        "A picture of {width} × {height} pixels cannot be drawn: 200 × 150 to 8000 × 8000 can."
+    )]
+    Size {
+        /// Pixels from left to right.
+        width: u32,
+        /// Pixels from top to bottom.
+        height: u32,
+    },
+    /// A drawing could not become pixels.
+    #[error("The picture could not be made: {reason}")]
+    Png {
+        /// The library's words.
+        reason: String,
+    },
 }

@@ -1,5 +1,7 @@
 //! What a drawn chart is made of.
 
+mod pictures;
+
 use cairn_charts::{Axis, ChartError, LineChart, Series, svg};
 
 fn chart(series: Vec<Series>) -> LineChart {
