@@ -215,3 +215,34 @@ test("runs are starred, tagged, renamed, deleted and brought back by keys, and M
   await page.keyboard.press("Enter");
   await table.shows("Run", ["a", "best", "c"]);
 });
+
+test("the runs in sight are copied for a spreadsheet, the selected ones for a paper", async (world) => {
+  const server = await world.serve();
+  const client = world.client(server);
+  for (const [place, name] of ["b|c", "a"].entries()) {
+    await client.logRun(name, {
+      startTime: LONG_AGO + place * 60_000,
+      params: { lr: `0.${String(place + 1)}` },
+      metrics: { auc: 0.5 + place },
+    });
+  }
+  const { page } = await world.open(server, "/experiments/0?hide=start&hide=duration&hide=source&hide=status");
+  const table = new RunTable(page);
+  await table.shows("Run", ["a", "b|c"]);
+  const copied = (expected) =>
+    until(`the clipboard to hold ${JSON.stringify(expected)}`, async () => {
+      const text = await page.evaluate(() => navigator.clipboard.readText());
+      if (text === expected) return true;
+      throw new Error(JSON.stringify(text));
+    });
+  await table.grid.focus();
+  await page.keyboard.press("Control+c");
+  await copied("run\tauc\tlr\na\t1.5\t0.2\nb|c\t0.5\t0.1\n");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press(" ");
+  await page.getByRole("button", { name: "Copy", exact: true }).click();
+  await page.getByText("Copy 1 selected as").waitFor();
+  await scan(page, "a menu of formats");
+  await page.getByRole("menuitem", { name: "Markdown" }).click();
+  await copied("| run | auc | lr |\n| --- | ---: | ---: |\n| b\\|c | 0.5 | 0.1 |\n");
+});

@@ -53,6 +53,7 @@ use crate::{
     },
     runs::{self, ExperimentIds, RunRef},
     samples,
+    table_text::{self, RunsText, RunsTextRequest},
     token::{ClientAccess, token, token_file},
 };
 
@@ -136,6 +137,7 @@ commands! {
     "experiments.list": NoArgs => Vec<ExperimentSummary> = experiments::list;
     "runs.columns": ExperimentIds => RunColumns = runs::columns;
     "runs.page": RunsPageRequest => RunsPage = runs::page;
+    "runs.text": RunsTextRequest => RunsText = table_text::text;
     "runs.edit": RunsEdits => RunsEdited = edits::edit;
     "run.get": RunRef => RunDetail = runs::get;
     "series.get": SeriesRequest => Series = runs::series;

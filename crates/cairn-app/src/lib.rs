@@ -27,6 +27,7 @@ pub mod reruns;
 mod runs;
 mod samples;
 mod settings;
+mod table_text;
 pub mod token;
 
 pub use app::{App, AppOptions, Host, Pick};

@@ -36,9 +36,9 @@ const CELL_CHARS: usize = 500;
 /// Nested runs that a run's page lists.
 const MAX_CHILDREN: usize = 1_000;
 
-const SOURCE_NAME: &str = "mlflow.source.name";
+pub(crate) const SOURCE_NAME: &str = "mlflow.source.name";
 const SOURCE_TYPE: &str = "mlflow.source.type";
-const USER: &str = "mlflow.user";
+pub(crate) const USER: &str = "mlflow.user";
 const PARENT: &str = "mlflow.parentRunId";
 
 /// Whose runs.
@@ -322,12 +322,12 @@ fn tag<'a>(run: &'a Run, key: &str) -> Option<&'a str> {
     run.tags.iter().find(|tag| tag.key == key).map(|tag| tag.value.as_str())
 }
 
-fn user(info: &RunInfo) -> Option<String> {
+pub(crate) fn user(info: &RunInfo) -> Option<String> {
     Some(info.user_id.clone()).filter(|user| !user.is_empty())
 }
 
 /// Start time; 0 is what MLflow stores when the client sent none.
-fn started(info: &RunInfo) -> Option<i64> {
+pub(crate) fn started(info: &RunInfo) -> Option<i64> {
     info.start_time.filter(|start| *start != 0)
 }
 
@@ -350,7 +350,7 @@ pub(crate) fn link(info: &RunInfo) -> RunLink {
     }
 }
 
-fn table_column(column: &ColumnRef) -> TableColumn {
+pub(crate) fn table_column(column: &ColumnRef) -> TableColumn {
     match column.clone() {
         ColumnRef::Name => TableColumn::Name,
         ColumnRef::Status => TableColumn::Status,

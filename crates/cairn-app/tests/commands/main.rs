@@ -137,6 +137,35 @@ async fn the_table_has_rows_cells_and_the_place_of_a_broken_filter() {
 }
 
 #[tokio::test]
+async fn runs_come_as_text_all_that_match_or_those_that_are_named() {
+    let fixture = Fixture::new().await;
+    let first = fixture.run(0, "first", 1_700_000_000_000).await;
+    for number in 0..3 {
+        fixture.run(0, &format!("other {number}"), 1_000 + number).await;
+    }
+    fixture.metric(&first, "auc", 0.1 + 0.2, 1).await;
+    let ask = |run_ids: Value, filter: &str, format: &str| {
+        json!({"experiment_ids": ["0"], "run_ids": run_ids, "filter": filter, "format": format,
+               "order": [{"column": {"kind": "name"}, "ascending": true}],
+               "columns": [{"kind": "name"}, {"kind": "metric", "key": "auc"},
+                           {"kind": "start"}, {"kind": "source"}, {"kind": "user"}]})
+    };
+    let named = fixture.ok("runs.text", ask(json!([first.as_str()]), "", "csv")).await;
+    assert_eq!(named["rows"], 1);
+    let expected = format!(
+        "run_id,run,auc,start,source,user\r\n{first},first,0.30000000000000004,\
+         2023-11-14T22:13:20Z,train.py,ada\r\n"
+    );
+    assert_eq!(named["text"], expected);
+    let all = fixture.ok("runs.text", ask(json!([]), "", "tsv")).await;
+    assert_eq!(all["rows"], 4);
+    let some = fixture.ok("runs.text", ask(json!([]), "run_name LIKE 'other%'", "tsv")).await;
+    assert_eq!(some["rows"], 3);
+    let wrong = fixture.call("runs.text", ask(json!(["x' OR '1"]), "", "tsv")).await.unwrap_err();
+    assert_eq!(wrong.code, ErrorCode::InvalidInput);
+}
+
+#[tokio::test]
 async fn every_edit_comes_with_the_way_back() {
     let fixture = Fixture::new().await;
     let ids = [

@@ -17,7 +17,7 @@ export { default as TimeAgo } from "./TimeAgo.svelte";
 export { default as Tooltip } from "./Tooltip.svelte";
 export { default as Waiting } from "./Waiting.svelte";
 export { clock } from "./clock.svelte";
-export { copyText } from "./clipboard";
+export { copyLater, copyText } from "./clipboard";
 export { type MenuEntry } from "./menu";
 export { statusWord } from "./status";
 export { toast } from "./toast";

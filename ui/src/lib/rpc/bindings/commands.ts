@@ -55,6 +55,8 @@ import type { RunsEdited } from "./RunsEdited";
 import type { RunsEdits } from "./RunsEdits";
 import type { RunsPage } from "./RunsPage";
 import type { RunsPageRequest } from "./RunsPageRequest";
+import type { RunsText } from "./RunsText";
+import type { RunsTextRequest } from "./RunsTextRequest";
 import type { Series } from "./Series";
 import type { SeriesRequest } from "./SeriesRequest";
 import type { Settings } from "./Settings";
@@ -82,6 +84,7 @@ export interface Commands {
   "experiments.list": { args: Record<string, never>; result: Array<ExperimentSummary> };
   "runs.columns": { args: ExperimentIds; result: RunColumns };
   "runs.page": { args: RunsPageRequest; result: RunsPage };
+  "runs.text": { args: RunsTextRequest; result: RunsText };
   "runs.edit": { args: RunsEdits; result: RunsEdited };
   "run.get": { args: RunRef; result: RunDetail };
   "series.get": { args: SeriesRequest; result: Series };
