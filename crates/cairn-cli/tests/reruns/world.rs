@@ -98,7 +98,7 @@ impl World {
 
     /// Runs of the store that a filter lets through, newest first.
     pub fn runs(&self, filter: &str) -> Vec<Run> {
-        if !self.path("store").exists() {
+        if !self.path("store/mlflow.db").exists() {
             return Vec::new();
         }
         let text = self.good(&["search", "--filter", filter, "--format", "json", "-n", "1000"]);
