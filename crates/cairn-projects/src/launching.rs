@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use cairn_core::run::RunStatus;
 use cairn_runtime::{
     launch::{ChildSpec, Launch, LaunchId, LaunchKind, LaunchSpec, Launches, Placement, program},
     tracking::{NewRun, Tracking, token_in},
 };
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     error::{ProjectError, Result},
@@ -139,4 +140,48 @@ pub(crate) fn parent_run(
         start_ms: None,
         tags,
     })
+}
+
+/// What a launch that submits others was asked for.
+pub(crate) fn request_of<T: DeserializeOwned>(launch: &Launch) -> Result<T> {
+    serde_json::from_value(launch.spec.request.clone()).map_err(|error| {
+        let what = &launch.spec.title;
+        ProjectError::source(format!("What was asked of {what} cannot be read: {error}"), "")
+    })
+}
+
+/// Keeps what was asked for with its run, to go on from.
+pub(crate) fn keep_request(
+    tracking: &Tracking,
+    run_id: &str,
+    artifact: &str,
+    request: &impl Serialize,
+) -> Result<()> {
+    let json = serde_json::to_vec_pretty(request).map_err(|error| {
+        ProjectError::source(format!("{artifact} cannot be written down: {error}"), "")
+    })?;
+    Ok(tracking.upload(run_id, artifact, &mut json.as_slice())?)
+}
+
+/// Makes the run of an earlier launch the one of this launch, which goes on with it; the earlier one,
+/// if it is still there. `what` it is, in one word.
+///
+/// Errors: the earlier one is still at work.
+pub(crate) fn take_over(
+    target: &LaunchTarget,
+    tracking: &Tracking,
+    launch: &Launch,
+    run_id: &str,
+    what: &str,
+) -> Result<Option<Launch>> {
+    let earlier = target.launches.by_run(run_id)?;
+    if earlier.as_ref().is_some_and(|it| !it.state.is_ended() && it.folder != launch.folder) {
+        return Err(ProjectError::source(
+            format!("The {what} is still at work"),
+            "Wait for its end, or stop it first.",
+        ));
+    }
+    tracking.update_run(run_id, Some(RunStatus::Running), None, None)?;
+    tracking.set_tag(run_id, LAUNCH_ID_TAG, launch.spec.launch_id.as_str())?;
+    Ok(earlier)
 }

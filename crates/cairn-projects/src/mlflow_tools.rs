@@ -23,6 +23,7 @@ use cairn_runtime::environment::{
 use cairn_runtime::{CancellationToken, RuntimeError};
 
 use crate::error::{ProjectError, Result};
+use crate::source::make_folder;
 use crate::template::quote;
 
 /// Lets a child find the stand-ins for what is missing: changes its `PATH` and `MLFLOW_CONDA_HOME`.
@@ -279,15 +280,6 @@ impl Tools {
         make_folder(&self.folder.join("envs"))?;
         replace_link(environment.folder(), &link)
     }
-}
-
-fn make_folder(folder: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(folder)
-        .map_err(ProjectError::io("creating", folder))
 }
 
 fn replace_link(target: &Path, link: &Path) -> Result<()> {

@@ -334,7 +334,8 @@ fn join(first: &str, second: &str) -> String {
     }
 }
 
-fn make_folder(folder: &Path) -> Result<()> {
+/// Makes a folder that only this person can enter.
+pub(crate) fn make_folder(folder: &Path) -> Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     fs::DirBuilder::new()
         .recursive(true)

@@ -24,7 +24,9 @@ use super::{
 use crate::{
     capture::{digest, hex},
     error::{ProjectError, Result},
-    launching::{LAUNCH_ID_TAG, LaunchTarget, coordinator, now_ms, parent_run},
+    launching::{
+        LaunchTarget, coordinator, keep_request, now_ms, parent_run, request_of, take_over,
+    },
     plan,
     project::{ParameterKind, Project},
     report::read,
@@ -95,7 +97,7 @@ pub fn read_pipeline(
 
 /// Makes the launch of a pipeline ready: its run, and what is to be run.
 pub fn prepare(launch: &Launch) -> Result<()> {
-    let request = request_of(launch)?;
+    let request: PipelineRequest = request_of(launch)?;
     let target = LaunchTarget::of(launch);
     let tracking = target.tracking()?;
     let cancel = CancellationToken::new();
@@ -104,18 +106,10 @@ pub fn prepare(launch: &Launch) -> Result<()> {
         read_pipeline(&request, &launch.folder.join("project"), &cancel)?;
     plan::check_allowed(&request.run, &project)?;
     let run_id = if let Some(run_id) = &request.resume_run_id {
-        if let Some(earlier) = target.launches.by_run(run_id)? {
-            if !earlier.state.is_ended() && earlier.folder != launch.folder {
-                return Err(ProjectError::source(
-                    "The pipeline is still at work",
-                    "Wait for its end, or stop it first.",
-                ));
-            }
+        if let Some(earlier) = take_over(&target, &tracking, launch, run_id, "pipeline")? {
             // Steps that are still at work are waited for; without it they would start anew.
             let _ = fs::copy(earlier.folder.join(STEPS_FILE), launch.folder.join(STEPS_FILE));
         }
-        tracking.update_run(run_id, Some(RunStatus::Running), None, None)?;
-        tracking.set_tag(run_id, LAUNCH_ID_TAG, launch.spec.launch_id.as_str())?;
         run_id.clone()
     } else {
         let run = parent_run(&tracking, &request.run, launch)?;
@@ -125,10 +119,7 @@ pub fn prepare(launch: &Launch) -> Result<()> {
         })?;
         let mut kept = request.clone();
         kept.resume_run_id = None;
-        let json = serde_json::to_vec_pretty(&kept).map_err(|error| {
-            ProjectError::source(format!("The pipeline cannot be written down: {error}"), "")
-        })?;
-        tracking.upload(&run_id, PIPELINE_JSON, &mut json.as_slice())?;
+        keep_request(&tracking, &run_id, PIPELINE_JSON, &kept)?;
         let params: Vec<(String, String)> = values.into_iter().collect();
         tracking.log_batch(&run_id, &params, &[], &[])?;
         run_id
@@ -137,11 +128,6 @@ pub fn prepare(launch: &Launch) -> Result<()> {
     tracking.set_tag(&run_id, STATE_TAG, &state_text(&state_of(&pipeline)))?;
     launch.write_child(&coordinator(launch)?)?;
     Ok(())
-}
-
-fn request_of(launch: &Launch) -> Result<PipelineRequest> {
-    serde_json::from_value(launch.spec.request.clone())
-        .map_err(|error| ProjectError::source(format!("The pipeline cannot be read: {error}"), ""))
 }
 
 fn state_of(pipeline: &Pipeline) -> PipelineState {
@@ -171,7 +157,7 @@ struct Submitted {
 ///
 /// Answers whether every step is done.
 pub fn coordinate(launch: &Launch, out: &mut dyn Write) -> Result<bool> {
-    let request = request_of(launch)?;
+    let request: PipelineRequest = request_of(launch)?;
     let target = LaunchTarget::of(launch);
     let tracking = target.tracking()?;
     let cancel = CancellationToken::new();

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     error::{ProjectError, Result},
-    launching::{LAUNCH_ID_TAG, LaunchTarget, coordinator, now_ms},
+    launching::{LaunchTarget, coordinator, keep_request, now_ms, request_of, take_over},
     plan,
     project::Project,
     report::read,
@@ -75,23 +75,15 @@ fn check(request: &SweepRequest) -> Result<()> {
 
 /// Makes the launch of a sweep ready: its run, and what is to be run.
 pub fn prepare(launch: &Launch) -> Result<()> {
-    let request = request_of(launch)?;
+    let request: SweepRequest = request_of(launch)?;
     check(&request)?;
     check_allowed(&request.run)?;
     let target = LaunchTarget::of(launch);
     let tracking = target.tracking()?;
     let run_id = if let Some(run_id) = &request.resume_run_id {
-        if let Some(earlier) = target.launches.by_run(run_id)? {
-            if !earlier.state.is_ended() && earlier.folder != launch.folder {
-                return Err(ProjectError::source(
-                    "The sweep is still at work",
-                    "Wait for its end, or stop it first.",
-                ));
-            }
+        if let Some(earlier) = take_over(&target, &tracking, launch, run_id, "sweep")? {
             List::copy(&earlier.folder, &launch.folder);
         }
-        tracking.update_run(run_id, Some(RunStatus::Running), None, None)?;
-        tracking.set_tag(run_id, LAUNCH_ID_TAG, launch.spec.launch_id.as_str())?;
         run_id.clone()
     } else {
         let run = crate::launching::parent_run(&tracking, &request.run, launch)?;
@@ -101,10 +93,7 @@ pub fn prepare(launch: &Launch) -> Result<()> {
         })?;
         let mut kept = request.clone();
         kept.resume_run_id = None;
-        let json = serde_json::to_vec_pretty(&kept).map_err(|error| {
-            ProjectError::source(format!("The sweep cannot be written down: {error}"), "")
-        })?;
-        tracking.upload(&run_id, SWEEP_JSON, &mut json.as_slice())?;
+        keep_request(&tracking, &run_id, SWEEP_JSON, &kept)?;
         let params: Vec<(String, String)> = request
             .run
             .params
@@ -134,16 +123,11 @@ fn check_allowed(run: &RunRequest) -> Result<()> {
     plan::check_allowed(run, &project)
 }
 
-fn request_of(launch: &Launch) -> Result<SweepRequest> {
-    serde_json::from_value(launch.spec.request.clone())
-        .map_err(|error| ProjectError::source(format!("The sweep cannot be read: {error}"), ""))
-}
-
 /// Runs a sweep to its end: the child of its launch. `out` gets a line for each trial.
 ///
 /// Answers whether it ended well: at least one trial did.
 pub fn coordinate(launch: &Launch, out: &mut dyn Write) -> Result<bool> {
-    let request = request_of(launch)?;
+    let request: SweepRequest = request_of(launch)?;
     let target = LaunchTarget::of(launch);
     let tracking = target.tracking()?;
     let run_id = launch
