@@ -21,6 +21,7 @@ use tempfile::TempDir;
 use tokio::sync::broadcast::Receiver;
 
 mod charts;
+mod parts;
 
 /// A host without a port.
 struct Quiet;
