@@ -224,6 +224,15 @@ fn access_rule(access: ClientAccess) -> AccessRule {
     }
 }
 
+/// What a dialog answers.
+type Picked = Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>>;
+
+/// Asks where a file of one kind is saved.
+fn save(dialog: rfd::AsyncFileDialog, kind: &str, extension: &str) -> Picked {
+    let name = format!("chart.{extension}");
+    Box::pin(dialog.add_filter(kind, &[extension]).set_file_name(name).save_file())
+}
+
 /// Shows the system's dialog. It is made on the main thread, as GTK and AppKit want it, and answered
 /// on any.
 async fn pick(window: WebviewWindow, what: Pick, near: Option<PathBuf>) -> Option<PathBuf> {
@@ -236,10 +245,13 @@ async fn pick(window: WebviewWindow, what: Pick, near: Option<PathBuf>) -> Optio
             if let Some(near) = near {
                 dialog = dialog.set_directory(near);
             }
-            let picked: Pin<Box<dyn Future<Output = Option<rfd::FileHandle>> + Send>> = match what {
+            let picked: Picked = match what {
                 Pick::StoreFolder | Pick::MlrunsFolder | Pick::ProjectFolder => {
                     Box::pin(dialog.pick_folder())
                 }
+                Pick::SaveSvg => save(dialog, "SVG drawings", "svg"),
+                Pick::SavePng => save(dialog, "PNG pictures", "png"),
+                Pick::SaveCsv => save(dialog, "CSV tables", "csv"),
                 Pick::StoreFile => Box::pin(
                     dialog
                         .add_filter("SQLite databases", &["db", "sqlite", "sqlite3"])

@@ -63,6 +63,12 @@ pub enum Pick {
     MlrunsFolder,
     /// The folder of a project.
     ProjectFolder,
+    /// Where a chart is saved as SVG.
+    SaveSvg,
+    /// Where a chart is saved as PNG.
+    SavePng,
+    /// Where the points of a chart are saved as CSV.
+    SaveCsv,
 }
 
 impl Pick {
@@ -73,6 +79,9 @@ impl Pick {
             Self::StoreFile => "Open an mlflow.db",
             Self::MlrunsFolder => "Choose an mlruns folder to import",
             Self::ProjectFolder => "Choose the folder of a project",
+            Self::SaveSvg => "Save the chart as SVG",
+            Self::SavePng => "Save the chart as PNG",
+            Self::SaveCsv => "Save the chart's points as CSV",
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     backups::{self, BackupRef},
     charts::{
         self,
-        dto::{ChartRequest, ChartSeries},
+        dto::{ChartExport, ChartFile, ChartRequest, ChartSeries},
     },
     dto::{
         AppInfo, ArtifactEntry, ArtifactPreview, BackupList, BackupRestored, ClientToken,
@@ -142,6 +142,7 @@ commands! {
     "run.get": RunRef => RunDetail = runs::get;
     "series.get": SeriesRequest => Series = runs::series;
     "chart.series": ChartRequest => ChartSeries = charts::series;
+    "chart.export": ChartExport => ChartFile = charts::export;
     "artifacts.list": ArtifactRef => Vec<ArtifactEntry> = artifacts::list;
     "artifact.preview": ArtifactRef => ArtifactPreview = artifacts::preview;
     "models.list": NoArgs => Vec<RegisteredModelSummary> = models::list;

@@ -421,6 +421,17 @@ impl From<f64> for Number {
     }
 }
 
+impl From<Number> for f64 {
+    fn from(number: Number) -> Self {
+        match number {
+            Number::Finite(value) => value,
+            Number::Special { special: SpecialNumber::NaN } => f64::NAN,
+            Number::Special { special: SpecialNumber::Infinity } => f64::INFINITY,
+            Number::Special { special: SpecialNumber::NegInfinity } => f64::NEG_INFINITY,
+        }
+    }
+}
+
 /// All about one run but its series and files.
 #[derive(Debug, Clone, PartialEq, Serialize, TS)]
 #[ts(export)]

@@ -1,8 +1,14 @@
 //! `chart.series`: lines of many runs.
 
-use cairn_app::dto::ErrorCode;
+use std::{path::PathBuf, pin::Pin};
+
+use cairn_app::{
+    Host, Pick,
+    dto::{ErrorCode, ServerStatus},
+    ports::Waiting,
+};
 use cairn_core::RunId;
-use cairn_store::runs::Param;
+use cairn_store::{Store, runs::Param};
 use serde_json::{Value, json};
 
 use crate::Fixture;
@@ -175,4 +181,81 @@ async fn names_that_are_the_same_get_their_ids() {
     let chart = fixture.ok("chart.series", request(ids(&[&first, &second]), json!({}))).await;
     let expected = format!("same {}", &first.as_str()[..8]);
     assert_eq!(chart["lines"][0]["label"], expected);
+}
+
+fn export(request: Value, format: &str, save: bool) -> Value {
+    json!({"request": request, "format": format, "save": save,
+           "picture": {"width": 400, "height": 300, "theme": "dark", "title": "Loss of a run"}})
+}
+
+#[tokio::test]
+async fn a_chart_is_a_file() {
+    let fixture = Fixture::new().await;
+    let run = fixture.with_loss("run", "0.5", &[4.0, 3.0, 2.0]).await;
+    let asked = request(ids(&[&run]), json!({"columns": 2}));
+    let file = fixture.ok("chart.export", export(asked.clone(), "svg", false)).await;
+    assert_eq!(
+        (&file["name"], &file["mime"]),
+        (&json!("Loss-of-a-run.svg"), &json!("image/svg+xml"))
+    );
+    // "<svg width=\"400\" " in Base64.
+    assert!(file["base64"].as_str().unwrap().starts_with("PHN2ZyB3aWR0aD0iNDAwIi"), "{file}");
+    let file = fixture.ok("chart.export", export(asked.clone(), "png", false)).await;
+    assert!(file["base64"].as_str().unwrap().starts_with("iVBORw0KGgo"), "{file}");
+
+    let error = fixture.call("chart.export", export(asked.clone(), "svg", true)).await.unwrap_err();
+    assert_eq!(error.code, ErrorCode::Unsupported);
+    let nothing = request(ids(&[&run]), json!({"y": ["acc"]}));
+    let error = fixture.call("chart.export", export(nothing, "svg", false)).await.unwrap_err();
+    assert!(error.message.contains("no points to draw"), "{}", error.message);
+    let mut small = export(asked, "svg", false);
+    small["picture"]["width"] = json!(10);
+    let error = fixture.call("chart.export", small).await.unwrap_err();
+    assert!(error.message.contains("10 × 300"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_chart_is_saved_where_the_person_chooses() {
+    let home = tempfile::tempdir().unwrap();
+    let chosen = home.path().join("my chart");
+    let fixture = Fixture::with_host(Box::new(Saving(chosen.clone()))).await;
+    let run = fixture.with_loss("run", "0.5", &[4.0, 3.0]).await;
+    let asked = export(request(ids(&[&run]), json!({})), "csv", true);
+    let file = fixture.ok("chart.export", asked.clone()).await;
+    let path = chosen.with_extension("csv");
+    assert_eq!(
+        (&file["base64"], &file["path"]),
+        (&Value::Null, &json!(path.display().to_string()))
+    );
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 3, "{text}");
+
+    let fixture = Fixture::with_host(Box::new(Saving(home.path().join("none/chart.csv")))).await;
+    let run = fixture.with_loss("run", "0.5", &[4.0]).await;
+    let asked = export(request(ids(&[&run]), json!({})), "csv", true);
+    let error = fixture.call("chart.export", asked).await.unwrap_err();
+    assert!(error.message.contains("cannot be written to"), "{}", error.message);
+    assert!(error.hint.unwrap().contains("No such file"));
+}
+
+/// A host whose person always chooses this file.
+struct Saving(std::path::PathBuf);
+
+impl Host for Saving {
+    fn serve(&self, _: Option<Store>) -> Waiting<'_> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn server_status(&self) -> ServerStatus {
+        ServerStatus::Off { reason: "This test has no port.".to_owned() }
+    }
+
+    fn has_native_dialogs(&self) -> bool {
+        true
+    }
+
+    fn pick(&self, what: Pick) -> Pin<Box<dyn Future<Output = Option<PathBuf>> + Send>> {
+        assert_eq!(what, Pick::SaveCsv);
+        Box::pin(std::future::ready(Some(self.0.clone())))
+    }
 }

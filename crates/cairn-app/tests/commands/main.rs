@@ -43,8 +43,12 @@ struct Fixture {
 
 impl Fixture {
     async fn new() -> Self {
+        Self::with_host(Box::new(Quiet)).await
+    }
+
+    async fn with_host(host: Box<dyn Host>) -> Self {
         let home = tempfile::tempdir().unwrap();
-        let app = start(home.path()).await;
+        let app = start_with(home.path(), host).await;
         Self { app, home }
     }
 
@@ -80,9 +84,13 @@ impl Fixture {
 }
 
 async fn start(home: &Path) -> App {
+    start_with(home, Box::new(Quiet)).await
+}
+
+async fn start_with(home: &Path, host: Box<dyn Host>) -> App {
     let options =
         AppOptions { config_dir: home.join("config"), data_dir: home.join("data"), store: None };
-    App::start(options, Box::new(Quiet)).await
+    App::start(options, host).await
 }
 
 fn page(filter: &str) -> Value {

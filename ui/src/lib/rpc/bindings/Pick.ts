@@ -3,4 +3,4 @@
 /**
  * What a dialog lets one choose.
  */
-export type Pick = "store_folder" | "store_file" | "mlruns_folder" | "project_folder";
+export type Pick = "store_folder" | "store_file" | "mlruns_folder" | "project_folder" | "save_svg" | "save_png" | "save_csv";

@@ -6,6 +6,8 @@ import type { ArtifactRef } from "./ArtifactRef";
 import type { BackupList } from "./BackupList";
 import type { BackupRef } from "./BackupRef";
 import type { BackupRestored } from "./BackupRestored";
+import type { ChartExport } from "./ChartExport";
+import type { ChartFile } from "./ChartFile";
 import type { ChartRequest } from "./ChartRequest";
 import type { ChartSeries } from "./ChartSeries";
 import type { ClientToken } from "./ClientToken";
@@ -89,6 +91,7 @@ export interface Commands {
   "run.get": { args: RunRef; result: RunDetail };
   "series.get": { args: SeriesRequest; result: Series };
   "chart.series": { args: ChartRequest; result: ChartSeries };
+  "chart.export": { args: ChartExport; result: ChartFile };
   "artifacts.list": { args: ArtifactRef; result: Array<ArtifactEntry> };
   "artifact.preview": { args: ArtifactRef; result: ArtifactPreview };
   "models.list": { args: Record<string, never>; result: Array<RegisteredModelSummary> };
