@@ -13,6 +13,7 @@ import "./table.mjs";
 import "./large.mjs";
 import "./keyboard.mjs";
 import "./run-page.mjs";
+import "./compare.mjs";
 import "./models.mjs";
 import "./projects.mjs";
 import "./stores.mjs";

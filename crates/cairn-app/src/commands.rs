@@ -18,6 +18,7 @@ use crate::{
         self,
         dto::{ChartExport, ChartFile, ChartRequest, ChartSeries},
     },
+    compare::{self, CompareRequest, Comparison},
     dto::{
         AppInfo, ArtifactEntry, ArtifactPreview, BackupList, BackupRestored, ClientToken,
         CommandError, ErrorCode, ExperimentSummary, Job, RegisteredModelDetail,
@@ -139,6 +140,7 @@ commands! {
     "runs.page": RunsPageRequest => RunsPage = runs::page;
     "runs.text": RunsTextRequest => RunsText = table_text::text;
     "runs.edit": RunsEdits => RunsEdited = edits::edit;
+    "runs.compare": CompareRequest => Comparison = compare::compare;
     "run.get": RunRef => RunDetail = runs::get;
     "series.get": SeriesRequest => Series = runs::series;
     "chart.series": ChartRequest => ChartSeries = charts::series;

@@ -10,6 +10,7 @@ mod artifacts;
 mod backups;
 pub mod charts;
 pub mod commands;
+mod compare;
 pub mod dto;
 mod edits;
 pub mod environments;

@@ -175,6 +175,53 @@ async fn runs_come_as_text_all_that_match_or_those_that_are_named() {
 }
 
 #[tokio::test]
+async fn runs_stand_side_by_side_and_what_tells_them_apart_is_marked() {
+    let fixture = Fixture::new().await;
+    let runs = [fixture.run(0, "base", 1_000).await, fixture.run(0, "new", 2_000).await];
+    for (run, (lr, auc, note)) in
+        runs.iter().zip([("0.1", 0.5, Some("first")), ("0.10", 0.75, None)])
+    {
+        fixture.metric(run, "auc", auc, 1).await;
+        fixture.metric(run, "broken", f64::NAN, 1).await;
+        let (run, store) = (run.clone(), fixture.app.store().unwrap());
+        let tag = note.map(|note| Tag { key: "note".into(), value: note.into() });
+        let param = |key: &str, value: &str| Param { key: key.into(), value: value.into() };
+        let params = [param("lr", lr), param("kind", if note.is_some() { "a" } else { "7" })];
+        store
+            .write(move |tx| {
+                params.iter().try_for_each(|param| tx.log_param(&run, param))?;
+                tag.iter().try_for_each(|tag| tx.set_tag(&run, tag))
+            })
+            .await
+            .unwrap();
+    }
+    let gone = "f".repeat(32);
+    let ids = json!([runs[0].as_str(), runs[1].as_str(), gone, runs[0].as_str()]);
+    let compared = fixture.ok("runs.compare", json!({"run_ids": ids})).await;
+    assert_eq!(compared["missing"], json!([gone]));
+    assert_eq!(compared["runs"][1]["name"], "new");
+    assert_eq!(compared["runs"][1]["experiment_name"], "Default");
+    let rows: Vec<Value> = compared["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| json!([row["key"], row["cells"], row["deltas"], row["differs"]]))
+        .collect();
+    let nan = json!({"special": "NaN"});
+    let expected = [
+        json!(["Experiment", ["Default", "Default"], [], false]),
+        json!(["Source", ["train.py", "train.py"], [], false]),
+        json!(["User", ["ada", "ada"], [], false]),
+        json!(["auc", [0.5, 0.75], [0.0, 0.25], true]),
+        json!(["broken", [nan, nan], [null, null], false]),
+        json!(["kind", ["a", "7"], [], true]),
+        json!(["lr", ["0.1", "0.10"], [0.0, 0.0], false]),
+        json!(["note", ["first", null], [], true]),
+    ];
+    assert_eq!(rows, expected);
+}
+
+#[tokio::test]
 async fn every_edit_comes_with_the_way_back() {
     let fixture = Fixture::new().await;
     let ids = [

@@ -52,6 +52,13 @@ export function isStale(key: readonly unknown[], change: Cause): boolean {
       const ids = property(about, "experimentIds");
       return Array.isArray(ids) && ids.some((id) => change.runs_in.includes(String(id)));
     }
+    case "runs.compare": {
+      const ids = property(about, "runIds");
+      return (
+        change.experiments ||
+        (Array.isArray(ids) && change.runs.some((run) => ids.includes(run.run_id)))
+      );
+    }
     case "run.get":
       // A run shows the registered versions made from it, and its experiment's name.
       return change.models || change.experiments || hasChanged(about, change, "facts", "metrics");

@@ -49,6 +49,14 @@ export const runColumns = (experimentIds: string[]) =>
     queryFn: () => call("runs.columns", { experiment_ids: experimentIds }),
   });
 
+/** Some runs side by side. */
+export const comparison = (runIds: string[]) =>
+  queryOptions({
+    queryKey: ["runs.compare", { runIds }],
+    queryFn: () => call("runs.compare", { run_ids: runIds }),
+    placeholderData: keepPreviousData,
+  });
+
 /** A slice of the run table. */
 export const runsPage = (
   request: RunsPageRequest,

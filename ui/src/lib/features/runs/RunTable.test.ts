@@ -38,12 +38,14 @@ function drawTable(given: Answers, view: Partial<RunsView> = {}) {
   const onview = vi.fn();
   const onopen = vi.fn();
   const onagain = vi.fn();
+  const oncompare = vi.fn();
   const props = {
     experimentId: "1",
     view: { ...VIEW, ...view },
     onview,
     onopen,
     onagain,
+    oncompare,
     empty,
   };
   return { ...draw(RunTable, props, given), props, onview, onopen };

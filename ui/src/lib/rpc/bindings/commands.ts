@@ -11,6 +11,8 @@ import type { ChartFile } from "./ChartFile";
 import type { ChartRequest } from "./ChartRequest";
 import type { ChartSeries } from "./ChartSeries";
 import type { ClientToken } from "./ClientToken";
+import type { CompareRequest } from "./CompareRequest";
+import type { Comparison } from "./Comparison";
 import type { EnvironmentListView } from "./EnvironmentListView";
 import type { EnvironmentRef } from "./EnvironmentRef";
 import type { EnvironmentsPrune } from "./EnvironmentsPrune";
@@ -88,6 +90,7 @@ export interface Commands {
   "runs.page": { args: RunsPageRequest; result: RunsPage };
   "runs.text": { args: RunsTextRequest; result: RunsText };
   "runs.edit": { args: RunsEdits; result: RunsEdited };
+  "runs.compare": { args: CompareRequest; result: Comparison };
   "run.get": { args: RunRef; result: RunDetail };
   "series.get": { args: SeriesRequest; result: Series };
   "chart.series": { args: ChartRequest; result: ChartSeries };
