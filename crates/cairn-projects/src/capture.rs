@@ -454,13 +454,22 @@ pub(crate) fn recorded_lock(text: &str, captured: &EnvironmentCapture) -> Result
     Ok(EnvironmentLock::parse(text)?)
 }
 
-/// Whether a parameter's name says that it begins random numbers.
+/// Whether a name is that of a seed, which begins random numbers: `seed`, `random_state`, `np_seed`, `randomSeed`, `rng`.
 pub fn is_seed(name: &str) -> bool {
-    let name = name.to_lowercase();
-    name == "rng"
-        || name.contains("seed")
-        || name.contains("random_state")
-        || name.contains("random-state")
+    let mut words = Vec::new();
+    for part in name.split(|c: char| !c.is_ascii_alphanumeric()) {
+        let mut word = String::new();
+        for c in part.chars() {
+            if c.is_ascii_uppercase() && word.ends_with(|last: char| last.is_ascii_lowercase()) {
+                words.push(std::mem::take(&mut word));
+            }
+            word.push(c);
+        }
+        words.push(word);
+    }
+    let words: Vec<String> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
+    words.iter().any(|word| matches!(word.as_str(), "seed" | "seeds" | "rng" | "randomstate"))
+        || words.windows(2).any(|pair| pair[0] == "random" && pair[1] == "state")
 }
 
 /// Whether a file's name is one that secrets have: keys, tokens, passwords.
@@ -933,9 +942,22 @@ mod tests {
 
     #[test]
     fn seeds_are_known_by_their_names() {
-        for name in ["seed", "random_state", "RANDOM_SEED", "split-seed", "rng"] {
+        let seeds = [
+            "seed",
+            "SEED",
+            "random_state",
+            "RANDOM_SEED",
+            "split-seed",
+            "np-seed",
+            "randomSeed",
+            "data.seed",
+            "rng",
+        ];
+        for name in seeds {
             assert!(is_seed(name), "{name}");
         }
-        assert!(!is_seed("alpha"));
+        for name in ["seedling_count", "state", "random_forest", "alpha", "proceed"] {
+            assert!(!is_seed(name), "{name}");
+        }
     }
 }

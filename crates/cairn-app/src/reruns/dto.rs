@@ -171,8 +171,6 @@ pub enum Verdict {
     WithinTolerance,
     /// Values that differ.
     Differs,
-    /// One of the two did not end well, or nothing can be compared.
-    Incomplete,
 }
 
 impl From<cairn_projects::report::Verdict> for Verdict {

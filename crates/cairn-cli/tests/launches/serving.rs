@@ -16,7 +16,10 @@ fn a_stand_in_comes_when_the_server_is_killed_and_leaves_when_it_comes_back() {
     eventually("it runs", 20, || home.launches.get(&id).unwrap().child().is_some());
     server.kill();
     let tracking = Tracking::new(&uri, None).unwrap();
-    eventually("a stand-in answers", 20, || tracking.get_run(&run_id).is_ok());
+    // It answers a moment before it says that it is there.
+    eventually("a stand-in answers", 20, || {
+        serving::at_port(&data_dir, port).is_some() && tracking.get_run(&run_id).is_ok()
+    });
     let stand_in = serving::at_port(&data_dir, port).unwrap();
     assert!(stand_in.is_stand_in);
     tracking.set_tag(&run_id, "logged", "by the stand-in").unwrap();
@@ -30,7 +33,9 @@ fn a_stand_in_comes_when_the_server_is_killed_and_leaves_when_it_comes_back() {
 
     // Asked to end: the next stand-in comes, and ends by itself after the run.
     server.end();
-    eventually("a stand-in answers", 20, || tracking.get_run(&run_id).is_ok());
+    eventually("a stand-in answers", 20, || {
+        serving::at_port(&data_dir, port).is_some() && tracking.get_run(&run_id).is_ok()
+    });
     std::fs::write(home.path().join("stop"), "").unwrap();
     assert_eq!(home.cause(&id, 20), Cause::Code { code: 0 }, "{}", home.told(&id));
     assert_eq!(tracking.get_run(&run_id).unwrap().info.status, RunStatus::Finished);

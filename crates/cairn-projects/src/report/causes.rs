@@ -3,6 +3,8 @@
 use cairn_runtime::capital;
 use serde::{Deserialize, Serialize};
 
+use crate::is_seed;
+
 use super::{
     CodeComparison, DataComparison, EnvironmentComparison, FactDifference, RunComparison, RunFacts,
     Verdict,
@@ -216,37 +218,4 @@ pub(super) fn rank(inputs: &Inputs<'_>) -> Vec<Cause> {
 fn change(fact: &FactDifference) -> String {
     let shown = |text: &Option<String>| text.clone().unwrap_or_else(|| "not set".to_owned());
     format!("{} was {}, is {}", fact.name, shown(&fact.original), shown(&fact.rerun))
-}
-
-/// Whether a name is that of a seed: `seed`, `random_state`, `np_seed`, `randomSeed`, `rng`.
-pub(crate) fn is_seed(name: &str) -> bool {
-    let mut words = Vec::new();
-    for part in name.split(|c: char| !c.is_ascii_alphanumeric()) {
-        let mut word = String::new();
-        for c in part.chars() {
-            if c.is_ascii_uppercase() && word.ends_with(|last: char| last.is_ascii_lowercase()) {
-                words.push(std::mem::take(&mut word));
-            }
-            word.push(c);
-        }
-        words.push(word);
-    }
-    let words: Vec<String> = words.iter().map(|word| word.to_ascii_lowercase()).collect();
-    words.iter().any(|word| matches!(word.as_str(), "seed" | "seeds" | "rng" | "randomstate"))
-        || words.windows(2).any(|pair| pair[0] == "random" && pair[1] == "state")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_seed;
-
-    #[test]
-    fn seeds_are_known_by_name() {
-        for name in ["seed", "random_state", "np-seed", "randomSeed", "data.seed", "rng", "SEED"] {
-            assert!(is_seed(name), "{name}");
-        }
-        for name in ["seedling_count", "state", "random_forest", "alpha", "proceed"] {
-            assert!(!is_seed(name), "{name}");
-        }
-    }
 }

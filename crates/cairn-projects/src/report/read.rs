@@ -346,7 +346,7 @@ fn changes_seed(diff: &str) -> bool {
             let end = text.find(|c| !is_word(c)).unwrap_or(text.len());
             let (word, after) = text.split_at(end);
             rest = after;
-            if super::causes::is_seed(word) {
+            if crate::is_seed(word) {
                 let value = after.trim_start_matches([' ', '=', '(', ':', '"', '\'']);
                 let value = value.split([',', ')', '#', ';', ' ', '"', '\'']).next();
                 sides[side].push((word.to_owned(), value.unwrap_or_default().to_owned()));

@@ -10,8 +10,6 @@ export function verdictWord(verdict: Verdict): string {
       return "Within tolerance";
     case "differs":
       return "Differs";
-    case "incomplete":
-      return "Cannot be compared";
   }
 }
 
@@ -23,7 +21,5 @@ export function verdictShape(verdict: Verdict): RunStatus {
       return "FINISHED";
     case "differs":
       return "FAILED";
-    case "incomplete":
-      return "KILLED";
   }
 }

@@ -3,4 +3,4 @@
 /**
  * How well a run reproduced another.
  */
-export type Verdict = "reproduced" | "within_tolerance" | "differs" | "incomplete";
+export type Verdict = "reproduced" | "within_tolerance" | "differs";
