@@ -1,12 +1,14 @@
 //! The `cairn` program.
 //!
 //! `cairn serve` answers MLflow clients over a store; with `--ui` it also serves the interface to a
-//! browser on a port of its own. `cairn search` lists what a store holds. `cairn backup` and its
+//! browser on a port of its own. `cairn search` lists what a store holds, `cairn chart`
+//! draws it. `cairn backup` and its
 //! siblings copy a store's database and put a copy back. `cairn import` brings in what MLflow's file
 //! store kept.
 
 mod assets;
 mod backup;
+mod chart;
 mod environments;
 mod import;
 mod interface;
@@ -67,6 +69,8 @@ enum Command {
     Queue(queue::QueueArgs),
     /// Find runs, experiments or models by a filter
     Search(search::SearchArgs),
+    /// Draw metrics of runs as SVG or PNG, or write what would be drawn as CSV
+    Chart(Box<chart::ChartArgs>),
     /// Run a container to its end, as the child of a launch
     #[command(hide = true)]
     ContainerRun {
@@ -156,6 +160,7 @@ fn main() -> ExitCode {
         Command::Token => done(serve::print_token()),
         Command::Queue(args) => queue::run(args),
         Command::Search(args) => done(search::run(&args)),
+        Command::Chart(args) => done(chart::run(&args)),
         Command::ContainerRun { file } => environments::run_container(&file),
         Command::Environments(args) => environments::run(args),
         Command::Backup(args) => done(backup::take(args.store)),

@@ -191,7 +191,7 @@ fn shown(text: &str, error: &Invalid) -> String {
 }
 
 /// The experiments with these names or numbers, or all that are in use.
-fn experiments(store: &Store, named: &[String]) -> anyhow::Result<Vec<ExperimentId>> {
+pub(crate) fn experiments(store: &Store, named: &[String]) -> anyhow::Result<Vec<ExperimentId>> {
     store
         .read_blocking(|tx| {
             if named.is_empty() {
