@@ -1,5 +1,5 @@
 //! A metric's points: the three ways to them through MLflow's table, histories in their order, and
-//! series for charts, which are kept in memory.
+//! series for charts, which are kept in memory, and the long ones in files.
 //!
 //! The table has an index that begins with the key and one of the run alone. Which of them leads to
 //! few rows depends on the store: a key may have points of 100,000 runs, and a run points of a hundred
@@ -14,7 +14,7 @@ use std::{
 use cairn_core::{MetricPoint, MetricValue, RunId};
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use crate::{ChangeSet, ReadTx, Result, Store, sql::Page};
+use crate::{ChangeSet, ReadTx, Result, Store, series_files::WORTH_A_FILE, sql::Page};
 
 /// A stretch of at most so many rows is read whole, without looking for a shorter way.
 const SHORT: i64 = 4_096;
@@ -24,9 +24,10 @@ const PROBES: i64 = 64;
 const LOOKUP_COST: f64 = 5.0;
 
 /// Series with fewer points are not kept: reading them costs next to nothing.
-const WORTH_KEEPING: usize = 10_000;
-/// Points of all kept series together; each takes 24 bytes.
-const KEPT_POINTS: usize = 3_000_000;
+const WORTH_KEEPING: usize = 500;
+/// Points of all kept series together; each takes 24 bytes. As many as a chart of 20 runs of a million
+/// points: half a gigabyte, but only for who looks at so much.
+const KEPT_POINTS: usize = 21_000_000;
 
 /// One point of a history, as it lies in the table.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -72,7 +73,9 @@ pub struct Series {
     /// The file's schema version: row numbers hold while it stays the same.
     pub schema_version: i64,
     /// The highest row number of the whole run when the series was read.
-    last_row_of_run: Option<i64>,
+    pub(crate) last_row_of_run: Option<i64>,
+    /// How many of the points, from the first on, a file has.
+    pub(crate) in_file: usize,
 }
 
 /// Which rows are looked at for one metric of one run.
@@ -277,7 +280,36 @@ impl ReadTx<'_> {
             last_row: rows.iter().map(|row| row.row_id).max(),
             schema_version: self.shape.schema_version,
             last_row_of_run,
+            in_file: 0,
         })
+    }
+
+    /// Whether a series that a file kept is still that of the file's rows: its last row is there, and
+    /// has the content of one of its points. Rows never change, and where one was removed its whole
+    /// run was.
+    fn is_still(&self, id: &RunId, key: &str, series: &Series) -> Result<bool> {
+        if series.schema_version != self.shape.schema_version {
+            return Ok(false);
+        }
+        let last: Option<SeriesRow> = self
+            .connection
+            .prepare_cached(
+                "SELECT rowid, step, timestamp, value, is_nan FROM metrics \
+                 WHERE rowid = ?1 AND run_uuid = ?2 AND key = ?3",
+            )?
+            .query_row(params![series.last_row, id.as_str(), key], SeriesRow::read)
+            .optional()?;
+        let Some(last) = last else { return Ok(false) };
+        // Where points of its step begin: those are looked at one by one.
+        let start = series.steps.partition_point(|step| *step < last.step);
+        let value = last.value.unclamped();
+        let is_same = |at: usize| {
+            let found = series.values[at];
+            let is_nan = found.is_nan() && value.is_nan();
+            series.timestamps[at] == last.timestamp
+                && (is_nan || found.to_bits() == value.to_bits())
+        };
+        Ok((start..series.steps.len()).take_while(|at| series.steps[*at] == last.step).any(is_same))
     }
 
     /// Adds the rows that came after the series was read.
@@ -342,22 +374,39 @@ impl Store {
     pub fn metric_series(&self, id: &RunId, key: &str) -> Result<Arc<Series>> {
         let kept = self.kept_series();
         let (known, generation) = kept.find(id, key);
+        let is_from_memory = known.is_some();
+        let files = self.series_files();
+        // Before a reader is taken: others can use it meanwhile.
+        let known = known.or_else(|| files.load(id, key).map(Arc::new));
+        let keep = |series: &mut Arc<Series>| {
+            // A growing one is written again when a quarter of it is new.
+            let count = series.steps.len();
+            if count >= WORTH_A_FILE && series.in_file + series.in_file / 4 < count {
+                Arc::make_mut(series).in_file = count;
+                files.save(id, key, series);
+            }
+            kept.keep(id, key, series, generation);
+        };
         self.read_blocking(|tx| {
             if let Some(mut series) = known
                 && series.schema_version == tx.shape.schema_version
+                && (is_from_memory || tx.is_still(id, key, &series)?)
             {
                 let last_row_of_run = tx.rows_of_run(id)?.map(|(_, last)| last);
                 if last_row_of_run == series.last_row_of_run {
+                    if !is_from_memory {
+                        keep(&mut series);
+                    }
                     return Ok(series);
                 }
                 // Copied, because others may be reading the old one.
                 if tx.extend_series(id, key, Arc::make_mut(&mut series))? {
-                    kept.keep(id, key, &series, generation);
+                    keep(&mut series);
                     return Ok(series);
                 }
             }
-            let series = Arc::new(tx.read_series(id, key)?);
-            kept.keep(id, key, &series, generation);
+            let mut series = Arc::new(tx.read_series(id, key)?);
+            keep(&mut series);
             Ok(series)
         })
     }

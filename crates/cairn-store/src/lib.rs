@@ -22,6 +22,7 @@ pub mod experiments;
 pub mod runs;
 pub mod metrics;
 pub mod history;
+pub mod series_files;
 pub mod inputs;
 pub mod search_runs;
 mod run_index;

@@ -21,6 +21,7 @@ use crate::{
     run_index::{IndexSize, RunIndex, RunList, RunQuery, Stamp},
     run_keys::KnownKeys,
     schema,
+    series_files::SeriesFiles,
     tx::random_hex,
     writer::{Answer, FileState, Request, Writer, note_damage},
 };
@@ -63,6 +64,7 @@ struct Inner {
     artifacts: ArtifactTree,
     run_index: RunIndex,
     kept_series: Arc<KeptSeries>,
+    series_files: SeriesFiles,
     known_keys: KnownKeys,
 }
 
@@ -127,6 +129,7 @@ impl Store {
             readers: Readers::new(target, state.clone()),
             run_index,
             kept_series,
+            series_files: SeriesFiles::new(&dir, is_read_only),
             known_keys: KnownKeys::default(),
             dir,
             database,
@@ -197,6 +200,11 @@ impl Store {
     /// The long series that were read last.
     pub(crate) fn kept_series(&self) -> &KeptSeries {
         &self.inner.kept_series
+    }
+
+    /// The long series that were read once.
+    pub(crate) fn series_files(&self) -> &SeriesFiles {
+        &self.inner.series_files
     }
 
     /// Tells of every change from now on.

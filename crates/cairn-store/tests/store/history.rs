@@ -1,10 +1,11 @@
 //! Series that are kept in memory stay those of the file.
 
-use cairn_core::RunId;
+use cairn_core::{ExperimentId, RunId};
 use cairn_store::{
+    OpenOptions, Store,
     history::Series,
     metrics::{Batch, NewMetric},
-    runs::Run,
+    runs::{NewRun, Run},
 };
 use rusqlite::Connection;
 
@@ -62,4 +63,60 @@ fn what_another_program_removes_is_forgotten() {
     while !runtime.block_on(changes.recv()).unwrap().everything {}
     let left: Vec<i64> = (0..POINTS).filter(|step| *step != 7).collect();
     assert_eq!(series(&fixture, id).steps, left);
+}
+
+#[test]
+fn a_long_series_is_taken_from_its_file_after_a_restart_and_goes_on_from_the_table() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, key) = (home.path().join("store"), "loss");
+    let store = Store::open(&dir, OpenOptions::Create).unwrap();
+    let new = NewRun {
+        experiment_id: ExperimentId(0),
+        user_id: "ada".into(),
+        run_name: None,
+        start_time: 1,
+        tags: vec![],
+    };
+    let id = store.write_blocking(move |tx| tx.create_run(&new)).unwrap().info.run_id;
+    let sql = rusqlite::Connection::open(dir.join("mlflow.db")).unwrap();
+    let add = |from: i64, to: i64| {
+        sql.execute(
+            "WITH RECURSIVE n(i) AS (SELECT ?2 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < ?3) \
+             INSERT INTO metrics (key, value, timestamp, step, is_nan, run_uuid) \
+             SELECT 'loss', 1.0 / (i + 1), 1000 + i, i, i % 1000 = 7, ?1 FROM n",
+            rusqlite::params![id.as_str(), from, to],
+        )
+        .unwrap();
+    };
+    add(0, 60_000);
+    let first = store.metric_series(&id, key).unwrap();
+    assert_eq!(first.steps.len(), 60_000);
+    let files = dir.join("cairn-cache/series");
+    assert_eq!(std::fs::read_dir(&files).unwrap().count(), 1);
+    drop(store);
+
+    // The file is what is read: a row that changed in between, which no program does, is not seen.
+    sql.execute("UPDATE metrics SET value = 5 WHERE step = 100", []).unwrap();
+    add(60_000, 60_010);
+    let store = Store::open(&dir, OpenOptions::Existing).unwrap();
+    let again = store.metric_series(&id, key).unwrap();
+    assert_eq!(again.steps.len(), 60_010);
+    assert_eq!(again.steps.last(), Some(&60_009));
+    assert_eq!(again.timestamps[..60_000], first.timestamps[..]);
+    assert_eq!(again.values[100].to_bits(), first.values[100].to_bits());
+    assert!(again.values[1_007].is_nan() && again.values[60_007].is_nan());
+    drop(store);
+
+    // Rows that went away with all that came after them, as after a restored backup: read anew.
+    sql.execute("DELETE FROM metrics WHERE step >= 55000", []).unwrap();
+    let store = Store::open(&dir, OpenOptions::Existing).unwrap();
+    let less = store.metric_series(&id, key).unwrap();
+    assert_eq!(less.steps.len(), 55_000);
+    assert!((less.values[100] - 5.0).abs() < 1e-12);
+    drop(store);
+
+    // The same row number for another point.
+    sql.execute("UPDATE metrics SET value = 9 WHERE step = 54999", []).unwrap();
+    let store = Store::open(&dir, OpenOptions::Existing).unwrap();
+    assert!((store.metric_series(&id, key).unwrap().values[54_999] - 9.0).abs() < 1e-12);
 }
