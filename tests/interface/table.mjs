@@ -266,3 +266,30 @@ test("columns that are chosen stay chosen after a reload", async (world) => {
   await table.header("User").waitFor();
   assert.equal(await table.header("optimizer").count(), 0);
 });
+
+test("runs of all experiments stand in one table, which says whose they are", async (world) => {
+  const server = await world.serve();
+  const client = world.client(server);
+  const second = await client.createExperiment("second");
+  const log = (name, place, experimentId) =>
+    client.logRun(name, { experimentId, startTime: LONG_AGO + place * 60_000, metrics: { auc: place } });
+  await log("a", 1, "0");
+  await log("b", 2, second);
+  await log("c", 3, "0");
+  const { page } = await world.open(server);
+  await page.getByRole("link", { name: "All experiments" }).click();
+  const table = new RunTable(page);
+  await table.shows("Run", ["c", "b", "a"]);
+  await table.shows("Experiment", ["Default", "second", "Default"]);
+  await scan(page, "all experiments");
+  await page.getByRole("columnheader", { name: "Experiment" }).getByRole("button").click();
+  await table.shows("Run", ["c", "a", "b"]);
+  await table.filter.fill("metrics.auc > 1");
+  await page.keyboard.press("Enter");
+  await table.shows("Run", ["c", "b"]);
+  // What is logged to any of them comes by itself.
+  await log("d", 4, second);
+  await table.shows("Run", ["c", "d", "b"]);
+  await page.getByRole("gridcell").getByRole("link", { name: "second" }).first().click();
+  await page.getByRole("heading", { name: "second", level: 1 }).waitFor();
+});

@@ -254,6 +254,8 @@ pub enum ColumnRef {
     Source,
     /// Who ran it.
     User,
+    /// Its experiment; in the order in which experiments were made.
+    Experiment,
     /// A parameter.
     Param(String),
     /// The latest value of a metric.

@@ -358,6 +358,7 @@ pub(crate) fn table_column(column: &ColumnRef) -> TableColumn {
         ColumnRef::Duration => TableColumn::Duration,
         ColumnRef::Source => TableColumn::Source,
         ColumnRef::User => TableColumn::User,
+        ColumnRef::Experiment => TableColumn::Experiment,
         ColumnRef::Param(key) => TableColumn::Param(key),
         ColumnRef::Metric(key) => TableColumn::Metric(key),
         ColumnRef::Tag(key) => TableColumn::Tag(key),

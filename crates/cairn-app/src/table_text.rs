@@ -1,12 +1,18 @@
 //! The run table as text, to be pasted or kept: for spreadsheets, programs and papers.
 
-use std::fmt::Write as _;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 use cairn_core::{
-    Invalid, UnixMillis,
+    ExperimentId, Invalid, UnixMillis,
     filter::{self, Context, Entity},
 };
-use cairn_store::run_table::{TableColumn, TableOrder, TableQuery, TableRow};
+use cairn_store::{
+    Result,
+    run_table::{TableColumn, TableOrder, TableQuery, TableRow},
+};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -89,7 +95,10 @@ pub struct RunsText {
     pub rows: u32,
 }
 
-pub(crate) async fn text(app: &App, args: RunsTextRequest) -> Result<RunsText, CommandError> {
+pub(crate) async fn text(
+    app: &App,
+    args: RunsTextRequest,
+) -> std::result::Result<RunsText, CommandError> {
     let store = app.store()?;
     let experiment_ids = parse_experiments(&args.experiment_ids)?;
     let text = if args.run_ids.is_empty() {
@@ -112,7 +121,7 @@ pub(crate) async fn text(app: &App, args: RunsTextRequest) -> Result<RunsText, C
     let mut wanted: Vec<_> = args.columns.iter().map(table_column).collect();
     wanted.extend([SOURCE_NAME, USER].map(|tag| TableColumn::Tag(tag.into())));
     let limit = MAX_ROWS.min(MAX_CELLS / wanted.len());
-    let page = blocking(move || {
+    let (page, names) = blocking(move || {
         let count = store.run_table_page(&query, 0, 0, &[])?.total;
         if count > limit as u64 {
             return Err(Invalid::new(format!(
@@ -121,12 +130,20 @@ pub(crate) async fn text(app: &App, args: RunsTextRequest) -> Result<RunsText, C
             ))
             .into());
         }
-        store.run_table_page(&query, 0, limit, &wanted)
+        let page = store.run_table_page(&query, 0, limit, &wanted)?;
+        let ids: BTreeSet<_> = page.rows.iter().map(|row| row.info.experiment_id).collect();
+        let names = store.read_blocking(|tx| {
+            ids.iter().map(|id| Ok((*id, tx.experiment(*id)?.name))).collect::<Result<_>>()
+        })?;
+        Ok((page, names))
     })
     .await?;
     let rows = page.rows.len() as u32;
-    Ok(RunsText { text: Table::of(&page.rows, &args.columns).write(args.format), rows })
+    Ok(RunsText { text: Table::of(&page.rows, &args.columns, &names).write(args.format), rows })
 }
+
+/// What experiments are called.
+type Names = BTreeMap<ExperimentId, String>;
 
 /// What stands in a cell.
 #[derive(Debug, Clone, PartialEq)]
@@ -147,13 +164,13 @@ struct Table {
 }
 
 impl Table {
-    fn of(rows: &[TableRow], columns: &[ColumnRef]) -> Self {
+    fn of(rows: &[TableRow], columns: &[ColumnRef], experiments: &Names) -> Self {
         Self {
             ids: rows.iter().map(|row| row.info.run_id.to_string()).collect(),
             heads: heads(columns),
             rows: rows
                 .iter()
-                .map(|row| columns.iter().map(|column| value(row, column)).collect())
+                .map(|row| columns.iter().map(|column| value(row, column, experiments)).collect())
                 .collect(),
         }
     }
@@ -269,6 +286,7 @@ fn heads(columns: &[ColumnRef]) -> Vec<String> {
                 ColumnRef::Duration => "duration_s",
                 ColumnRef::Source => "source",
                 ColumnRef::User => "user",
+                ColumnRef::Experiment => "experiment",
                 ColumnRef::Param(key) | ColumnRef::Metric(key) | ColumnRef::Tag(key) => key,
             };
             let is_taken = columns.iter().any(|other| {
@@ -282,7 +300,7 @@ fn heads(columns: &[ColumnRef]) -> Vec<String> {
         .collect()
 }
 
-fn value(row: &TableRow, column: &ColumnRef) -> Value {
+fn value(row: &TableRow, column: &ColumnRef, experiments: &Names) -> Value {
     let loose =
         |text: Option<&String>| text.map_or(Value::Nothing, |text| Value::Loose(text.clone()));
     let text = |text: Option<String>| {
@@ -302,6 +320,7 @@ fn value(row: &TableRow, column: &ColumnRef) -> Value {
             (Some(start), Some(end)) => Value::Number(end.saturating_sub(start) as f64 / 1000.0),
             _ => Value::Nothing,
         },
+        ColumnRef::Experiment => text(experiments.get(&row.info.experiment_id).cloned()),
         ColumnRef::Source => text(row.tags.get(SOURCE_NAME).cloned()),
         ColumnRef::User => text(row.tags.get(USER).cloned().or_else(|| user(&row.info))),
         ColumnRef::Param(key) => loose(row.params.get(key)),

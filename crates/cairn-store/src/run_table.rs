@@ -26,6 +26,8 @@ pub enum TableColumn {
     Source,
     /// Who ran it.
     User,
+    /// Its experiment, sorted by its number: in the order in which experiments were made.
+    Experiment,
     /// A parameter; numbers sort as numbers, before other text.
     Param(String),
     /// The latest value of a metric.
@@ -90,6 +92,7 @@ impl TableOrder {
             TableColumn::Duration => ColumnKey::Duration,
             TableColumn::Source => ColumnKey::Tag("mlflow.source.name".to_owned()),
             TableColumn::User => ColumnKey::UserId,
+            TableColumn::Experiment => ColumnKey::Experiment,
             TableColumn::Param(key) => ColumnKey::Param(key.clone()),
             TableColumn::Metric(key) => ColumnKey::Metric(key.clone()),
             TableColumn::Tag(key) => ColumnKey::Tag(key.clone()),

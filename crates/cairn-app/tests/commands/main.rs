@@ -157,13 +157,14 @@ async fn runs_come_as_text_all_that_match_or_those_that_are_named() {
         json!({"experiment_ids": ["0"], "run_ids": run_ids, "filter": filter, "format": format,
                "order": [{"column": {"kind": "name"}, "ascending": true}],
                "columns": [{"kind": "name"}, {"kind": "metric", "key": "auc"},
-                           {"kind": "start"}, {"kind": "source"}, {"kind": "user"}]})
+                           {"kind": "start"}, {"kind": "source"}, {"kind": "user"},
+                           {"kind": "experiment"}]})
     };
     let named = fixture.ok("runs.text", ask(json!([first.as_str()]), "", "csv")).await;
     assert_eq!(named["rows"], 1);
     let expected = format!(
-        "run_id,run,auc,start,source,user\r\n{first},first,0.30000000000000004,\
-         2023-11-14T22:13:20Z,train.py,ada\r\n"
+        "run_id,run,auc,start,source,user,experiment\r\n{first},first,0.30000000000000004,\
+         2023-11-14T22:13:20Z,train.py,ada,Default\r\n"
     );
     assert_eq!(named["text"], expected);
     let all = fixture.ok("runs.text", ask(json!([]), "", "tsv")).await;

@@ -53,6 +53,7 @@ impl Source {
             ColumnKey::Status => ("status, 0", "runs", None),
             ColumnKey::ArtifactUri => ("artifact_uri, 0", "runs", None),
             ColumnKey::UserId => ("user_id, 0", "runs", None),
+            ColumnKey::Experiment => ("experiment_id, 0", "runs", None),
             ColumnKey::Start => ("start_time, 0", "runs", None),
             ColumnKey::End => ("end_time, 0", "runs", None),
             ColumnKey::Duration | ColumnKey::RunId => {
@@ -219,7 +220,7 @@ impl Builder {
                 ColumnKey::Metric(_) => {
                     |built, order| Values::Numbers(ordered(&built.numbers, order))
                 }
-                ColumnKey::Start | ColumnKey::End => {
+                ColumnKey::Start | ColumnKey::End | ColumnKey::Experiment => {
                     |built, order| Values::Integers(ordered(&built.integers, order))
                 }
                 _ => |built, order| Values::Texts(built.texts.finish_in_order(order)),
@@ -258,10 +259,12 @@ fn read<'a>(key: &ColumnKey, value: ValueRef<'a>, is_nan: ValueRef<'_>) -> Optio
         }
         (ColumnKey::Metric(_), ValueRef::Real(number)) => Some(Value::Number(number)),
         (ColumnKey::Metric(_), ValueRef::Integer(number)) => Some(Value::Number(number as f64)),
-        (ColumnKey::Start | ColumnKey::End, ValueRef::Integer(number)) => {
+        (ColumnKey::Start | ColumnKey::End | ColumnKey::Experiment, ValueRef::Integer(number)) => {
             Some(Value::Integer(number))
         }
-        (ColumnKey::Metric(_) | ColumnKey::Start | ColumnKey::End, _) => None,
+        (ColumnKey::Metric(_) | ColumnKey::Start | ColumnKey::End | ColumnKey::Experiment, _) => {
+            None
+        }
         (_, ValueRef::Text(bytes)) => Some(Value::Text(std::str::from_utf8(bytes).ok())),
         // A parameter or tag is there even if its value is NULL.
         (ColumnKey::Param(_) | ColumnKey::Tag(_), _) => Some(Value::Text(None)),

@@ -55,6 +55,8 @@ pub(crate) enum ColumnKey {
     Status,
     ArtifactUri,
     UserId,
+    /// Its number.
+    Experiment,
     Start,
     End,
     /// From start to end, or until now.

@@ -71,6 +71,24 @@ fn a_second_key_decides_where_the_first_is_equal() {
 }
 
 #[test]
+fn runs_of_several_experiments_are_sorted_by_them() {
+    let fixture = Fixture::new();
+    named(&fixture, &["a", "b"]);
+    let other = fixture.experiment("other");
+    let run = fixture.run(other, 15);
+    fixture.tag(&run, "mlflow.runName", "c");
+    let check = |order: Vec<TableOrder>, expected: &str| {
+        let experiment_ids = vec![other, ExperimentId(1)];
+        let query = TableQuery { experiment_ids, order, ..query(TableColumn::Start, false, "") };
+        assert_eq!(names(&fixture, &query), expected);
+    };
+    let by_experiment = |ascending| TableOrder { column: TableColumn::Experiment, ascending };
+    check(Vec::new(), "bca");
+    check(vec![by_experiment(true)], "bac");
+    check(vec![by_experiment(false)], "cba");
+}
+
+#[test]
 fn a_slice_has_the_cells_asked_for() {
     let fixture = Fixture::new();
     let runs = named(&fixture, &["a", "b", "c"]);

@@ -40,7 +40,7 @@ function drawTable(given: Answers, view: Partial<RunsView> = {}) {
   const onagain = vi.fn();
   const oncompare = vi.fn();
   const props = {
-    experimentId: "1",
+    experimentIds: ["1"],
     view: { ...VIEW, ...view },
     onview,
     onopen,

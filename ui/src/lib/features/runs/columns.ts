@@ -30,11 +30,15 @@ const OF_EVERY_RUN: Column[] = [
   { ...column({ kind: "user" }, "User", 96), isShownAtFirst: false },
 ];
 
-/** Every column that the runs of an experiment have, in the order of the table. */
-export function allColumns(keys: RunColumns | undefined): Column[] {
-  if (keys === undefined) return OF_EVERY_RUN;
+/** Says which experiment a run is of, where there are several. */
+const EXPERIMENT = column({ kind: "experiment" }, "Experiment", 144);
+
+/** Every column that the runs of one experiment or of several have, in the order of the table. */
+export function allColumns(keys: RunColumns | undefined, hasExperiments = false): Column[] {
+  const ofEveryRun = hasExperiments ? OF_EVERY_RUN.toSpliced(1, 0, EXPERIMENT) : OF_EVERY_RUN;
+  if (keys === undefined) return ofEveryRun;
   return [
-    ...OF_EVERY_RUN,
+    ...ofEveryRun,
     ...limited(keys.metrics.map((key) => keyColumn("metric", key))),
     ...limited(keys.params.map((key) => keyColumn("param", key))),
     ...keys.tags.map((key) => ({ ...keyColumn("tag", key), isShownAtFirst: false })),
@@ -72,7 +76,7 @@ export function parseColumnId(id: string): ColumnRef | undefined {
     }
     return undefined;
   }
-  return OF_EVERY_RUN.find((one) => one.id === id)?.ref;
+  return [EXPERIMENT, ...OF_EVERY_RUN].find((one) => one.id === id)?.ref;
 }
 
 /** Numbers are first wanted at their best or newest: largest first. Words start at A. */

@@ -24,7 +24,7 @@ const MOST_IDS = 10_000;
 
 /** What the table shows, but for the place. */
 export interface Question {
-  experimentId: string;
+  experimentIds: string[];
   filter: string;
   order: RunOrder[];
   /** Deleted runs instead of the others. */
@@ -216,7 +216,7 @@ export class RunSlices {
 
 function requestFor(question: Question, slice: number): RunsPageRequest {
   return {
-    experiment_ids: [question.experimentId],
+    experiment_ids: question.experimentIds,
     filter: question.filter,
     order: question.order,
     deleted: question.isTrash,
@@ -227,8 +227,8 @@ function requestFor(question: Question, slice: number): RunsPageRequest {
 }
 
 /** Tells lists of runs apart: which runs, in which order. */
-function listKey({ experimentId, filter, order, isTrash }: Question): string {
-  return JSON.stringify([experimentId, filter, order, isTrash]);
+function listKey({ experimentIds, filter, order, isTrash }: Question): string {
+  return JSON.stringify([experimentIds, filter, order, isTrash]);
 }
 
 function isSameQuestion(one: Question, other: Question): boolean {

@@ -9,7 +9,7 @@ import { RunSlices, SLICE, type Question } from "./slices.svelte";
 
 const TOTAL = 100_000;
 const QUESTION: Question = {
-  experimentId: "1",
+  experimentIds: ["1"],
   filter: "",
   order: [],
   isTrash: false,

@@ -53,6 +53,13 @@ describe("columns", () => {
     ]);
   });
 
+  it("say which experiment a run is of, where there are several", () => {
+    const ids = shownColumns(allColumns(keys, true), NONE).map((one) => one.id);
+    expect(ids.slice(0, 3)).toEqual(["name", "experiment", "status"]);
+    const order = [{ column: { kind: "experiment" as const }, ascending: true }];
+    expect(readView(new URLSearchParams(writeView({ ...NONE, order }))).order).toEqual(order);
+  });
+
   it("never hide the name", () => {
     expect(shownColumns(columns, { shown: [], hidden: ["name"] })[0]?.id).toBe("name");
   });

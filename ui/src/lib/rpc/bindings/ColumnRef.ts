@@ -3,4 +3,4 @@
 /**
  * A column of the run table.
  */
-export type ColumnRef = { "kind": "name" } | { "kind": "status" } | { "kind": "start" } | { "kind": "duration" } | { "kind": "source" } | { "kind": "user" } | { "kind": "param", "key": string } | { "kind": "metric", "key": string } | { "kind": "tag", "key": string };
+export type ColumnRef = { "kind": "name" } | { "kind": "status" } | { "kind": "start" } | { "kind": "duration" } | { "kind": "source" } | { "kind": "user" } | { "kind": "experiment" } | { "kind": "param", "key": string } | { "kind": "metric", "key": string } | { "kind": "tag", "key": string };
