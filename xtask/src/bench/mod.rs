@@ -4,11 +4,13 @@
 //!   against what SQLite and the disk allow. It has parts and switches of its own, so it is asked for
 //!   alone: `cargo xtask bench tracking --help` names them.
 //! * `table`: the first page of the run table of a very large store, in Rust.
+//! * `charts`: charts of 20 runs of a million points, in Rust: after a restart, zoomed, smoothed, grouped.
 //! * `import`: an mlruns folder of 10,000 runs into a store, beside plain SQL and MLflow's migration.
 //! * `projects`: from asking for a run to its first line, building environments, launches; beside `mlflow
 //!   run`, uv and bare processes.
 //! * `start`: from process start to a filled run table in the window, and the memory of its process.
 
+mod charts;
 mod import;
 mod projects;
 mod report;
@@ -32,7 +34,7 @@ use crate::workspace::Workspace;
 
 use report::Report;
 
-const PARTS: [&str; 5] = ["tracking", "table", "import", "projects", "start"];
+const PARTS: [&str; 6] = ["tracking", "table", "charts", "import", "projects", "start"];
 
 /// Runs `cargo xtask bench [PART …] [--write]`; without a part, all of them. `--write` keeps what was
 /// measured in `docs/benchmarks/PART.md`. What stands after `tracking` is for that part.
@@ -80,6 +82,13 @@ pub fn command(workspace: &Workspace, arguments: &[String]) -> Result<()> {
         steps.attempt("measure: table", || {
             measured("table", &mut report, |report| {
                 table::measure(workspace, scratch.path(), report)
+            })
+        });
+    }
+    if wants("charts") {
+        steps.attempt("measure: charts", || {
+            measured("charts", &mut report, |report| {
+                charts::measure(workspace, scratch.path(), report)
             })
         });
     }

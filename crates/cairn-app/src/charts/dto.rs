@@ -19,32 +19,41 @@ pub struct ChartRequest {
     pub y: Vec<String>,
     /// What stands along the chart.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub x: ChartX,
     /// The stretch of x to answer; `null` for all.
     #[serde(default)]
+    #[ts(optional = nullable)]
     pub x_range: Option<ChartRange>,
     /// Whether the x axis is logarithmic: points at 0 and below have no place then.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub x_log: bool,
     /// How many columns of pixels the chart has; at most two finite points come back per column.
     pub columns: u32,
     /// How lines are smoothed, over all of their points, whatever stretch is shown.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub smoothing: ChartSmoothing,
     /// What runs are grouped by: those with equal values are one line. Empty: each run has its own.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub group_by: Vec<ChartGroupKey>,
     /// Where the line of a group runs.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub center: ChartCenter,
     /// What the band around the line of a group holds.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub band: ChartBand,
     /// Whether `y_bounds` is wanted.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub ignore_outliers: bool,
     /// Whether `statistics` of each line are wanted.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub statistics: bool,
 }
 
@@ -64,9 +73,11 @@ pub enum ChartRuns {
         experiment_ids: Vec<String>,
         /// In the language of the run table; empty for all.
         #[serde(default)]
+        #[ts(optional, as = "Option<_>")]
         filter: String,
         /// Runs at most; `null` for all.
         #[serde(default)]
+        #[ts(optional = nullable)]
         limit: Option<u32>,
     },
 }
@@ -96,9 +107,11 @@ pub enum ChartX {
 pub struct ChartRange {
     /// Where it begins.
     #[serde(default)]
+    #[ts(optional = nullable)]
     pub from: Option<f64>,
     /// Where it ends.
     #[serde(default)]
+    #[ts(optional = nullable)]
     pub to: Option<f64>,
 }
 
@@ -369,12 +382,15 @@ pub struct ChartPicture {
     pub theme: ChartTheme,
     /// What stands above; empty for what stands upright.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub title: String,
     /// Whether the y axis is logarithmic.
     #[serde(default)]
+    #[ts(optional, as = "Option<_>")]
     pub y_log: bool,
     /// The ends of the y axis; `null` for what the lines need.
     #[serde(default)]
+    #[ts(optional = nullable)]
     pub y_range: Option<ChartRange>,
 }
 

@@ -299,21 +299,29 @@ fn in_columns(line: Line<'_>, window: Window, middles: &[f64]) -> Aligned {
     for (column, has) in has_points.iter_mut().enumerate() {
         let edge = window.place((column + 1) as f64 / columns as f64);
         let is_last = column + 1 == columns;
-        let (mut mean, mut count) = (0.0, 0_u32);
+        let first = start;
+        let (mut sum, mut count) = (0.0, 0_u32);
         while start < end && (is_last || line.x[start] < edge) {
             *has = true;
             let value = line.y[start];
             if value.is_finite() {
                 count += 1;
-                // By halves of the largest double, so that nothing overflows.
-                mean += (value / 2.0 - mean) / f64::from(count) + (value / 2.0) / f64::from(count);
+                sum += value;
                 run.low[column] = run.low[column].min(value);
                 run.high[column] = run.high[column].max(value);
             }
             start += 1;
         }
         if count > 0 {
-            run.y[column] = mean;
+            let count = f64::from(count);
+            let mean = sum / count;
+            run.y[column] = if mean.is_finite() {
+                mean
+            } else {
+                // The sum was too large for a double; the mean is not.
+                let finite = line.y[first..start].iter().filter(|value| value.is_finite());
+                finite.map(|value| value / count).sum()
+            };
         }
     }
     if has_points.iter().any(|has| !has) {

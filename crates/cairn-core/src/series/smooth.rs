@@ -149,19 +149,30 @@ fn wide_gaussian(sigma: f64, y: &[f64], into: &mut [f64]) {
     // The two outermost points count in part, so that the variance is that of the curve.
     let part = (2.0 * whole + 1.0) * (whole * (whole + 1.0) - 3.0 * sigma * sigma / boxes)
         / (6.0 * (sigma * sigma / boxes - (whole + 1.0) * (whole + 1.0)));
-    // What a box carries over the ends, the next one carries back: only the last may drop it.
-    let room = (BOXES - 1) * (whole as usize + 1);
+    let reach = whole as usize;
+    let values = boxes_over(y, reach, part);
+    // Beyond the reach of the ends all is there: only what is near them has a share of its own, the same
+    // at both.
+    let near = (BOXES * (reach + 1)).min(y.len());
+    let shares = boxes_over(&vec![1.0; y.len().min(2 * near + 1)], reach, part);
+    for (at, (smooth, value)) in into.iter_mut().zip(values).enumerate() {
+        let from_end = at.min(y.len() - 1 - at);
+        *smooth = if from_end < near { value / shares[from_end] } else { value };
+    }
+}
+
+/// Boxes one after the other. What one carries over the ends, the next one carries back: only the last
+/// may drop it.
+fn boxes_over(y: &[f64], reach: usize, part: f64) -> Vec<f64> {
+    let room = (BOXES - 1) * (reach + 1);
     let mut values = vec![0.0; room + y.len() + room];
-    let mut shares = values.clone();
     values[room..room + y.len()].copy_from_slice(y);
-    shares[room..room + y.len()].fill(1.0);
     for _ in 0..BOXES {
-        values = extended_box(whole as usize, part, &values);
-        shares = extended_box(whole as usize, part, &shares);
+        values = extended_box(reach, part, &values);
     }
-    for ((smooth, value), share) in into.iter_mut().zip(&values[room..]).zip(&shares[room..]) {
-        *smooth = value / share;
-    }
+    values.drain(..room);
+    values.truncate(y.len());
+    values
 }
 
 /// Sums of `2 * reach + 1` points and a part of the next on both sides; nothing beyond the ends.

@@ -21,12 +21,12 @@ theme: ChartTheme,
 /**
  * What stands above; empty for what stands upright.
  */
-title: string, 
+title?: string, 
 /**
  * Whether the y axis is logarithmic.
  */
-y_log: boolean, 
+y_log?: boolean, 
 /**
  * The ends of the y axis; `null` for what the lines need.
  */
-y_range: ChartRange | null, };
+y_range?: ChartRange | null, };

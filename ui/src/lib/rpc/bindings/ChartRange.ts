@@ -7,8 +7,8 @@ export type ChartRange = {
 /**
  * Where it begins.
  */
-from: number | null, 
+from?: number | null, 
 /**
  * Where it ends.
  */
-to: number | null, };
+to?: number | null, };

@@ -24,15 +24,15 @@ y: Array<string>,
 /**
  * What stands along the chart.
  */
-x: ChartX, 
+x?: ChartX, 
 /**
  * The stretch of x to answer; `null` for all.
  */
-x_range: ChartRange | null, 
+x_range?: ChartRange | null, 
 /**
  * Whether the x axis is logarithmic: points at 0 and below have no place then.
  */
-x_log: boolean, 
+x_log?: boolean, 
 /**
  * How many columns of pixels the chart has; at most two finite points come back per column.
  */
@@ -40,24 +40,24 @@ columns: number,
 /**
  * How lines are smoothed, over all of their points, whatever stretch is shown.
  */
-smoothing: ChartSmoothing, 
+smoothing?: ChartSmoothing, 
 /**
  * What runs are grouped by: those with equal values are one line. Empty: each run has its own.
  */
-group_by: Array<ChartGroupKey>, 
+group_by?: Array<ChartGroupKey>, 
 /**
  * Where the line of a group runs.
  */
-center: ChartCenter, 
+center?: ChartCenter, 
 /**
  * What the band around the line of a group holds.
  */
-band: ChartBand, 
+band?: ChartBand, 
 /**
  * Whether `y_bounds` is wanted.
  */
-ignore_outliers: boolean, 
+ignore_outliers?: boolean, 
 /**
  * Whether `statistics` of each line are wanted.
  */
-statistics: boolean, };
+statistics?: boolean, };

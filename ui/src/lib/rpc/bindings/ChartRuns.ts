@@ -15,8 +15,8 @@ experiment_ids: Array<string>,
 /**
  * In the language of the run table; empty for all.
  */
-filter: string, 
+filter?: string, 
 /**
  * Runs at most; `null` for all.
  */
-limit: number | null, };
+limit?: number | null, };
