@@ -7,6 +7,7 @@ import svelteConfig from "./svelte.config.js";
 
 const FEATURES = [
   "artifacts",
+  "compare",
   "environments",
   "experiments",
   "launches",

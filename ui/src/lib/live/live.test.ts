@@ -84,6 +84,24 @@ describe("what a change makes old", () => {
       true,
     ],
     [
+      "charts of several runs by one's metrics",
+      ["chart.series", { runIds: ["r2", "r1"] }, {}],
+      { runs: [{ ...RUN, metrics: true }] },
+      true,
+    ],
+    [
+      "not charts of others",
+      ["chart.series", { runIds: ["r2"] }, {}],
+      { runs: [{ ...RUN, metrics: true }] },
+      false,
+    ],
+    [
+      "not charts by files",
+      ["chart.series", { runIds: ["r1"] }, {}],
+      { runs: [{ ...RUN, artifacts: true }] },
+      false,
+    ],
+    [
       "its files",
       ["artifacts.list", { runId: "r1" }, ""],
       { runs: [{ ...RUN, artifacts: true }] },

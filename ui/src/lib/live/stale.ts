@@ -59,6 +59,14 @@ export function isStale(key: readonly unknown[], change: Cause): boolean {
         (Array.isArray(ids) && change.runs.some((run) => ids.includes(run.run_id)))
       );
     }
+    case "chart.series": {
+      const ids = property(about, "runIds");
+      // Names and parameters are in its labels and groups.
+      return (
+        Array.isArray(ids) &&
+        change.runs.some((run) => (run.metrics || run.facts) && ids.includes(run.run_id))
+      );
+    }
     case "run.get":
       // A run shows the registered versions made from it, and its experiment's name.
       return change.models || change.experiments || hasChanged(about, change, "facts", "metrics");

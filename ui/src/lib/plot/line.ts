@@ -266,7 +266,7 @@ export class LinePlot {
 }
 
 /** A cross for NaN at the lower edge, an arrow head for an infinity at the edge that it points to. */
-function drawMark(
+export function drawMark(
   ctx: CanvasRenderingContext2D,
   kind: Mark["kind"],
   x: number,

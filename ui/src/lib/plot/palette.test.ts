@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { SERIES_COLORS, seriesColor, type Ground } from "./palette";
+import { SERIES_COLORS, seriesColor, seriesStyles, type Ground } from "./palette";
 
 type Triple = readonly [number, number, number];
 type Matrix = readonly [Triple, Triple, Triple];
@@ -110,5 +110,31 @@ describe("palette", () => {
       used.add(seriesColor(index.toString(16).padStart(32, "0"), "light"));
     }
     expect(used.size).toBe(SERIES_COLORS.length);
+  });
+});
+
+describe("styles of runs side by side", () => {
+  const ids = Array.from({ length: 40 }, (_, index) => index.toString(16).padStart(32, "0"));
+  const nameOf = (id: string, among: string[]) => seriesStyles(among).get(id)?.color.name;
+
+  it("are all different as far as hues and dashes go", () => {
+    const drawn = [...seriesStyles(ids.slice(0, 32)).values()];
+    expect(new Set(drawn.map(({ color, dash }) => `${color.name} ${dash.join()}`)).size).toBe(32);
+    // Dashes only once all hues are taken.
+    const few = [...seriesStyles(ids.slice(0, 8)).values()];
+    expect(new Set(few.map(({ color }) => color.name)).size).toBe(8);
+    expect(few.every(({ dash }) => dash.length === 0)).toBe(true);
+    expect(seriesStyles(ids).size).toBe(40);
+  });
+
+  it("are the colour that a run has elsewhere, unless another has it", () => {
+    for (const id of ids) {
+      expect(seriesStyles([id]).get(id)?.color.light).toBe(seriesColor(id, "light"));
+    }
+  });
+
+  it("do not depend on the order", () => {
+    const turned = [...ids].reverse();
+    for (const id of ids) expect(nameOf(id, ids)).toBe(nameOf(id, turned));
   });
 });

@@ -42,6 +42,49 @@ export function seriesColor(runId: string, ground: Ground): string {
   return color[ground];
 }
 
+/** How a line is drawn among others: a hue, and dashes once every hue is taken. */
+export interface SeriesStyle {
+  readonly color: SeriesColor;
+  /** Lengths of dashes and gaps in pixels; empty for a solid line. */
+  readonly dash: readonly number[];
+}
+
+/** Told apart at the width of a line; solid first. */
+const DASHES: readonly (readonly number[])[] = [[], [7, 3], [2, 3], [9, 3, 2, 3]];
+
+/**
+ * How the lines of some runs (or groups) are drawn side by side, by id.
+ *
+ * A run keeps the colour that it has elsewhere unless another one beside it has the same: then one of
+ * the two takes the next that is free. Once all are taken, each is taken again with other dashes. The
+ * order of `ids` makes no difference.
+ */
+export function seriesStyles(ids: readonly string[]): Map<string, SeriesStyle> {
+  const styles = new Map<string, SeriesStyle>();
+  const taken = SERIES_COLORS.map(() => 0);
+  const take = (id: string, place: number) => {
+    const level = taken[place] ?? 0;
+    taken[place] = level + 1;
+    styles.set(id, {
+      color: SERIES_COLORS[place] ?? SERIES_COLORS[0],
+      dash: DASHES[level % DASHES.length] ?? [],
+    });
+  };
+  const own = (id: string) => hash(id) % SERIES_COLORS.length;
+  const left = [...new Set(ids)].sort().filter((id) => {
+    if (taken[own(id)] !== 0) return true;
+    take(id, own(id));
+    return false;
+  });
+  for (const id of left) {
+    const least = Math.min(...taken);
+    let place = own(id);
+    while (taken[place] !== least) place = (place + 1) % SERIES_COLORS.length;
+    take(id, place);
+  }
+  return styles;
+}
+
 /** FNV-1a over UTF-16 units, 32 bits: small, and even enough for run ids. */
 function hash(text: string): number {
   let value = 0x811c9dc5;

@@ -1,5 +1,13 @@
 import { describe, expect, it } from "vitest";
-import { STEP_INCREMENTS, TIME_INCREMENTS, numberLabels, timeLabels, valueRange } from "./ticks";
+import {
+  STEP_INCREMENTS,
+  TIME_INCREMENTS,
+  clockLabels,
+  numberLabels,
+  powerLabels,
+  timeLabels,
+  valueRange,
+} from "./ticks";
 
 describe("number labels", () => {
   const check = (ticks: number[], increment: number, expected: string) =>
@@ -74,5 +82,32 @@ describe("increments", () => {
       expect([...increments].sort((a, b) => a - b)).toEqual(increments);
     }
     expect(STEP_INCREMENTS.every(Number.isInteger)).toBe(true);
+  });
+});
+
+describe("clock labels", () => {
+  const noon = Date.UTC(2026, 0, 31, 12);
+  const check = (ticks: number[], increment: number, expected: string) =>
+    expect(clockLabels(ticks, increment, "en-GB", "UTC").join(" | ")).toBe(expected);
+
+  it("say the day once, and seconds where they differ", () => {
+    const hour = 3_600_000;
+    check([noon, noon + hour], hour, "31 Jan 12:00 | 13:00");
+    check([noon + 11 * hour, noon + 12 * hour], hour, "31 Jan 23:00 | 1 Feb 00:00");
+    check([noon, noon + 30_000], 30_000, "31 Jan 12:00:00 | 12:00:30");
+    check([noon, noon + 24 * hour], 24 * hour, "31 Jan | 1 Feb");
+  });
+});
+
+describe("labels of powers", () => {
+  it("are short, and none where the axis has none", () => {
+    expect(powerLabels([0.30000000000000004, null, 1e-7, 20, 1e6, 0.001])).toEqual([
+      "0.3",
+      "",
+      "1e-7",
+      "20",
+      "1e6",
+      "0.001",
+    ]);
   });
 });

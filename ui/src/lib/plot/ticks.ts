@@ -81,6 +81,43 @@ export function timeLabels(ticks: readonly number[], increment: number): string[
   return ticks.map((tick) => (tick === 0 ? "0" : `${(tick / size).toFixed(decimals)} ${unit}`));
 }
 
+/**
+ * Labels of the ticks of an axis of clock time, in milliseconds since 1970 and `increment` apart. The
+ * first of each day says the day.
+ */
+export function clockLabels(
+  ticks: readonly number[],
+  increment: number,
+  language: string,
+  timeZone?: string,
+): string[] {
+  const write = (options: Intl.DateTimeFormatOptions) =>
+    new Intl.DateTimeFormat(language, timeZone === undefined ? options : { ...options, timeZone });
+  const day = write({ day: "numeric", month: "short" });
+  if (increment >= 86_400_000) return ticks.map((tick) => day.format(tick));
+  const seconds = increment < 60_000 ? ({ second: "2-digit" } as const) : {};
+  const time = write({ hour: "2-digit", minute: "2-digit", ...seconds });
+  let lastDay = "";
+  return ticks.map((tick) => {
+    const thisDay = day.format(tick);
+    const label = thisDay === lastDay ? time.format(tick) : `${thisDay} ${time.format(tick)}`;
+    lastDay = thisDay;
+    return label;
+  });
+}
+
+/** Labels of the ticks of a logarithmic axis; `null` stands for ticks without a label. */
+export function powerLabels(ticks: readonly (number | null)[]): string[] {
+  return ticks.map((tick) => {
+    if (tick === null) return "";
+    // Ticks are computed: 0.30000000000000004 is 0.3.
+    const rounded = Number(tick.toPrecision(12));
+    return rounded >= 1e-3 && rounded < 1e5
+      ? String(rounded)
+      : rounded.toExponential().replace("e+", "e");
+  });
+}
+
 /** Sets thousands apart by a thin space from 10,000 on, as numbers are written everywhere here. */
 function withThousands(text: string): string {
   const [whole = "", fraction] = text.split(".");

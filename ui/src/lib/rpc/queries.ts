@@ -6,6 +6,8 @@ import { keepPreviousData, queryOptions, type QueryObserverOptions } from "@tans
 
 import type { CommandFailure } from "$lib/host";
 
+import type { ChartRequest } from "./bindings/ChartRequest";
+import type { ChartSeries } from "./bindings/ChartSeries";
 import type { Job } from "./bindings/Job";
 import type { LogLines } from "./bindings/LogLines";
 import type { LogRequest } from "./bindings/LogRequest";
@@ -79,6 +81,21 @@ export const series = (request: SeriesRequest) =>
     queryKey: ["series.get", { runId: request.run_id }, request],
     queryFn: () => call("series.get", request),
   });
+
+/**
+ * The lines of a chart of some runs. The last answer stands until the next one is there, so that a
+ * zoom or another smoothing never empties the chart.
+ */
+export const chartSeries = (
+  runIds: string[],
+  request: Omit<ChartRequest, "runs">,
+): QueryObserverOptions<ChartSeries, CommandFailure> => ({
+  queryKey: ["chart.series", { runIds }, request],
+  queryFn: () => call("chart.series", { runs: { kind: "ids", run_ids: runIds }, ...request }),
+  placeholderData: keepPreviousData,
+  // Each stretch that was zoomed into is another answer: they are let go soon.
+  gcTime: 10_000,
+});
 
 /** What lies in one folder of a run; `path` is empty for the top. */
 export const artifacts = (runId: string, path: string) =>

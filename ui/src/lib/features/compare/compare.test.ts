@@ -8,7 +8,7 @@ import { draw } from "$lib/testing";
 
 import ComparePage from "./ComparePage.svelte";
 import { sections } from "./sections";
-import { readCompare, writeCompare, type CompareView } from "./view";
+import { PLAIN_CHARTS, readCompare, writeCompare, type CompareView } from "./view";
 
 const ids = ["a", "b", "c"].map((letter) => letter.repeat(32));
 
@@ -41,7 +41,14 @@ function open(view: Partial<CompareView> = {}, missing: string[] = []) {
     rows: ROWS,
   };
   const onview = vi.fn();
-  const given = { runIds: ids, search: "", isAll: false, ...view };
+  const given: CompareView = {
+    runIds: ids,
+    tab: "values",
+    search: "",
+    isAll: false,
+    charts: PLAIN_CHARTS,
+    ...view,
+  };
   return {
     onview,
     given,
@@ -50,10 +57,34 @@ function open(view: Partial<CompareView> = {}, missing: string[] = []) {
 }
 
 it("keeps a comparison in the address", () => {
-  const view = { runIds: ids, search: "a&b", isAll: true };
-  const address = new URL(writeCompare(view), "http://x");
-  expect(readCompare(address.searchParams)).toEqual(view);
-  expect(writeCompare({ runIds: [], search: "", isAll: false })).toBe("/compare");
+  const view: CompareView = {
+    runIds: ids,
+    tab: "charts",
+    search: "a&b",
+    isAll: true,
+    charts: {
+      search: "/^val/",
+      xKind: "relative",
+      smoothing: { kind: "time_ema", weight: 0.9 },
+      isLog: true,
+      ignoresOutliers: true,
+      zoom: { from: -0.5, to: 1e6 },
+      hidden: ids.slice(1),
+    },
+  };
+  const read = (address: string) => readCompare(new URL(address, "http://x").searchParams);
+  expect(read(writeCompare(view))).toEqual(view);
+  const plain = read("/compare");
+  expect(plain.charts).toEqual(PLAIN_CHARTS);
+  expect(writeCompare(plain)).toBe("/compare");
+});
+
+it("takes from an address only what can be drawn", () => {
+  const charts = (text: string) => readCompare(new URLSearchParams(text)).charts;
+  expect(charts("smooth=ema:7").smoothing).toEqual({ kind: "ema", weight: 0.99 });
+  expect(charts("smooth=mean:4.6").smoothing).toEqual({ kind: "mean", window: 5 });
+  expect(charts("smooth=gaussian").smoothing).toEqual({ kind: "gaussian", sigma: 2 });
+  expect(charts("smooth=magic:1&x=sideways&from=2&to=1")).toEqual(PLAIN_CHARTS);
 });
 
 it("finds rows by words in keys and in texts, and counts those that are the same", () => {

@@ -1,5 +1,5 @@
-/** The metrics of a run as they stand on its page: searched, and grouped by what precedes the `/`. */
-import { matchesSearch } from "$lib/parts/search";
+/** The metrics of runs as they stand on a page: searched, and grouped by what precedes the `/`. */
+import { matcherOf } from "$lib/parts/search";
 
 /** Metrics whose keys begin alike. */
 export interface MetricGroup {
@@ -21,7 +21,8 @@ const SYSTEM = "system";
 export function groupMetrics(keys: readonly string[], search: string): MetricGroup[] {
   const sorted = [...keys].sort(byName);
   if (search.trim() !== "") {
-    const found = sorted.filter((key) => matchesSearch(key, search));
+    const { matches } = matcherOf(search);
+    const found = sorted.filter(matches);
     return found.length === 0 ? [] : [{ prefix: "", keys: found }];
   }
   const groups = new Map<string, string[]>();
