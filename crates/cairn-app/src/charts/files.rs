@@ -26,6 +26,7 @@ pub fn file(
     picture: &ChartPicture,
     format: ChartFormat,
 ) -> Result<Vec<u8>, CommandError> {
+    check_range(chart, request)?;
     let refused =
         |error: cairn_charts::ChartError| errors::invalid(Invalid::new(error.to_string()));
     let svg = || picture_svg(&drawing(chart, request, picture)).map_err(refused);
@@ -34,6 +35,22 @@ pub fn file(
         ChartFormat::Png => png(&svg()?, 1.0).map_err(refused)?,
         ChartFormat::Csv => csv(chart, request).map_err(errors::internal)?.into_bytes(),
     })
+}
+
+/// Refuses a range of x where there is nothing: an empty picture says too little.
+fn check_range(chart: &ChartSeries, request: &ChartRequest) -> Result<(), CommandError> {
+    let asked = request.x_range.unwrap_or_default();
+    let Some(ChartRange { from: Some(first), to: Some(last) }) = chart.x_bounds else {
+        return Ok(());
+    };
+    let is_beyond = asked.from.is_some_and(|from| from > last);
+    if !is_beyond && asked.to.is_none_or(|to| to >= first) {
+        return Ok(());
+    }
+    let x = x_name(&request.x);
+    Err(errors::invalid(Invalid::new(format!(
+        "There is no point in the range of x: the points lie from {x} {first} to {x} {last}."
+    ))))
 }
 
 /// A name for the file of a chart, without folders: `val_loss.svg`.
@@ -190,17 +207,21 @@ fn styles(lines: &[ChartLine], request: &ChartRequest) -> Vec<LineStyle> {
         .collect()
 }
 
-/// The points that are drawn, a row for each: which line, its runs, its metric, whether it is the line
-/// (`line`) or what it was smoothed from (`logged`), its place and value, and the edges of the band.
-fn csv(chart: &ChartSeries, request: &ChartRequest) -> Result<String, csv::Error> {
-    let mut out = csv::Writer::from_writer(Vec::new());
-    let x_name = match &request.x {
+/// What the numbers along the chart are.
+fn x_name(x: &ChartX) -> &str {
+    match x {
         ChartX::Step => "step",
         ChartX::WallTime => "time_ms",
         ChartX::RelativeTime => "seconds",
         ChartX::Formula { text } => text,
-    };
-    let place = without_formula(x_name);
+    }
+}
+
+/// The points that are drawn, a row for each: which line, its runs, its metric, whether it is the line
+/// (`line`) or what it was smoothed from (`logged`), its place and value, and the edges of the band.
+fn csv(chart: &ChartSeries, request: &ChartRequest) -> Result<String, csv::Error> {
+    let mut out = csv::Writer::from_writer(Vec::new());
+    let place = without_formula(x_name(&request.x));
     out.write_record(["line", "runs", "metric", "points", &place, "value", "low", "high"])?;
     for line in &chart.lines {
         let label = without_formula(&line.label);

@@ -192,6 +192,10 @@ fn refusals_say_what_and_where() {
     refused(&[run, "-m", "best(loss)"], "is one number of a run");
     refused(&[run, "-m", "loss", "--smooth", "ema:1.5"], "needs a weight from 0 to below 1");
     refused(&[run, "-m", "loss", "--x-range", "5:1"], "5 is not before 1");
+    refused(
+        &[run, "-m", "loss", "--x-range", "50:60"],
+        "There is no point in the range of x: the points lie from step 0 to step 5.",
+    );
     refused(&[run, "-m", "loss", "--size", "10x10"], "is no size");
     refused(&[run, "-m", "loss", "--band", "std"], "--group-by");
     refused(&["abc", "-m", "loss"], "There is no run abc in");
