@@ -28,6 +28,8 @@ const WORTH_KEEPING: usize = 500;
 /// Points of all kept series together; each takes 24 bytes. As many as a chart of 20 runs of a million
 /// points: half a gigabyte, but only for who looks at so much.
 const KEPT_POINTS: usize = 21_000_000;
+/// Series that are kept, however short: each question looks through all of them.
+const KEPT_SERIES: usize = 2_000;
 
 /// One point of a history, as it lies in the table.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -454,7 +456,7 @@ impl KeptSeries {
         }
         kept.series.push_back((id.clone(), key.to_owned(), series.clone()));
         let mut points: usize = kept.series.iter().map(|(.., series)| series.steps.len()).sum();
-        while points > KEPT_POINTS && kept.series.len() > 1 {
+        while (points > KEPT_POINTS || kept.series.len() > KEPT_SERIES) && kept.series.len() > 1 {
             if let Some((.., oldest)) = kept.series.pop_front() {
                 points -= oldest.steps.len();
             }
@@ -573,5 +575,9 @@ mod tests {
         assert!(!has("a") && !has("c"));
         kept.keep(&id, "a", &long(WORTH_KEEPING), 0);
         assert!(!has("a"), "it was read before everything was forgotten");
+        for number in 0..=KEPT_SERIES {
+            kept.keep(&id, &number.to_string(), &long(WORTH_KEEPING), 1);
+        }
+        assert!(!has("0") && has("1"));
     }
 }
