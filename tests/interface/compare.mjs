@@ -1,5 +1,6 @@
 /** Runs side by side. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 
 import { matchTree, scan } from "./lib/accessibility.mjs";
 import { LONG_AGO } from "./lib/client.mjs";
@@ -65,7 +66,8 @@ function highestPoint(chart) {
     const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
     for (let at = 0; at < data.length; at += 4) {
       const [red, green, blue, alpha] = data.slice(at, at + 4);
-      const isColoured = Math.max(red, green, blue) - Math.min(red, green, blue) > 60;
+      // Axes and letters are grey; the palest hue of the palette differs by 50.
+      const isColoured = Math.max(red, green, blue) - Math.min(red, green, blue) > 35;
       if (isColoured && alpha > 200) return at / 4 / width / height;
     }
     return 1;
@@ -92,6 +94,7 @@ test("runs are charted together: spikes, gaps, zoom, smoothing, search, live", a
     await log(spiky, steps.map((step) => at("loss", step, step === SPIKE ? 100 : 1)));
   }
   await log(spiky, [at("val/loss", 0, 2), at("val/loss", LAST, 1), at("val/acc", 0, 0.5)]);
+  await client.post("runs/log-parameter", { run_id: short, key: "team", value: "red" });
   await log(short, [at("loss", 0, 3), at("loss", 50, 2), at("loss", 4100, "NaN")]);
   const { page } = await world.open(server, `/compare?run=${spiky}&run=${short}`);
   await page.getByRole("tab", { name: "Values" }).waitFor();
@@ -152,6 +155,28 @@ test("runs are charted together: spikes, gaps, zoom, smoothing, search, live", a
   await page.getByRole("button", { name: "spiky" }).click();
   await page.getByRole("slider", { name: "loss of 1 run", exact: true }).waitFor();
   await page.getByRole("button", { name: "Show all" }).click();
+  await loss.waitFor();
+
+  // What is seen is saved, by the browser where there is no window of the system.
+  const saved = async (item) => {
+    await page.getByRole("button", { name: "Save loss…", exact: true }).click();
+    const coming = page.waitForEvent("download");
+    await page.getByRole("menuitem", { name: item }).click();
+    const download = await coming;
+    return [download.suggestedFilename(), readFileSync(await download.path(), "utf8")];
+  };
+  const [svgName, svg] = await saved("Save as SVG");
+  assert.equal(svgName, "loss.svg");
+  assert.match(svg, /^<svg[^]*spiky[^]*<\/svg>/);
+  const [, csv] = await saved("Save the points as CSV");
+  assert.match(csv, new RegExp(`^.*spiky.*\\b${String(SPIKE)}\\b.*\\b100\\b`, "m"));
+
+  // Runs with the same parameter become one line, and the legend lists groups.
+  await page.getByLabel("Group by").selectOption("team");
+  await page.getByRole("slider", { name: "loss of 2 groups" }).waitFor();
+  await page.getByRole("button", { name: "none", exact: true }).click();
+  await page.getByRole("slider", { name: "loss of 1 group", exact: true }).waitFor();
+  await page.getByLabel("Group by").selectOption("Nothing");
   await loss.waitFor();
 
   await page.getByLabel("Smoothing").selectOption("EMA");

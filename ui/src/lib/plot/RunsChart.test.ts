@@ -93,6 +93,8 @@ function open(more: Record<string, unknown> = {}, series: () => ChartSeries = an
       smoothing: { kind: "none" as const },
       isLog: false,
       ignoresOutliers: false,
+      groupedBy: null,
+      band: "none" as const,
       styles: seriesStyles(["a", "b", "c"]),
       hidden: new Set<string>(),
       link,
@@ -228,7 +230,23 @@ it("draws no hidden run, and says so when none is left", async () => {
   });
   unmount();
   open({ hidden: new Set(["a", "b"]) });
-  expect(await screen.findByText("All runs that have it are hidden")).toBeTruthy();
+  expect(await screen.findByText("All that have it are hidden")).toBeTruthy();
+});
+
+it("draws runs with the same value as one line, with a band", async () => {
+  const group = line("a", "lr = 0.1 (2)", a);
+  const { host } = open({ groupedBy: "lr", band: "ci95" }, () => ({
+    ...answer(),
+    lines: [{ ...group, run_ids: ["a", "b"], group: ["0.1"], low: [0, 0, 0], high: a }],
+  }));
+  await screen.findByRole("slider", { name: "loss of 1 group" });
+  expect(host.callsOf("chart.series")).toMatchObject([
+    { group_by: [{ kind: "param", key: "lr" }], band: "ci95" },
+  ]);
+  await waitFor(() => {
+    expect(lastScene()?.lines[0]?.band?.high).toEqual(a);
+  });
+  expect(screen.getByText("2 of 3 runs")).toBeTruthy();
 });
 
 it("says why it failed, and tries again", async () => {

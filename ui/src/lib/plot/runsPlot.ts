@@ -45,6 +45,8 @@ export interface RunsEvents {
 
 /** Lines with room for each point show every point. */
 const ROOM_PER_POINT_PX = 14;
+/** Half the size of what stands at a place. */
+const EDGE_PX = 4;
 const FONT = '11px "Inter Variable", system-ui, sans-serif';
 
 /** The drawn chart. The element is filled, and emptied by `destroy`. */
@@ -262,9 +264,7 @@ export class RunsPlot {
     const { lines, highlighted, colors } = this.#scene;
     const unit = bbox.width / Math.max(1, plot.over.clientWidth);
     ctx.save();
-    ctx.beginPath();
-    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
-    ctx.clip();
+    clip(ctx, bbox, 0);
     ctx.lineJoin = "round";
     const isMeant = (line: RunsLine) => line.id === highlighted;
     const hasMeant = lines.some(isMeant);
@@ -287,15 +287,22 @@ export class RunsPlot {
         stroke(ctx, line.raw, this.#scene.range, to);
       }
     }
-    for (const line of ordered) {
+    const strokes = ordered.map((line) => {
+      ctx.strokeStyle = colorOf(line, colors.ground);
+      ctx.globalAlpha = strength(line);
+      ctx.lineWidth = (isMeant(line) ? 2.5 : 1.5) * unit;
+      ctx.setLineDash(line.style.dash.map((length) => length * unit));
+      return { line, lone: stroke(ctx, line, this.#scene.range, to) };
+    });
+    ctx.restore();
+    ctx.save();
+    // Dots and signs at the first and last place are whole.
+    clip(ctx, bbox, EDGE_PX * unit);
+    for (const { line, lone } of strokes) {
       const color = colorOf(line, colors.ground);
       ctx.strokeStyle = color;
       ctx.fillStyle = color;
       ctx.globalAlpha = strength(line);
-      ctx.lineWidth = (isMeant(line) ? 2.5 : 1.5) * unit;
-      ctx.setLineDash(line.style.dash.map((length) => length * unit));
-      const lone = stroke(ctx, line, this.#scene.range, to);
-      ctx.setLineDash([]);
       const hasRoom = lone.count * ROOM_PER_POINT_PX <= plot.over.clientWidth;
       for (const [x, y] of hasRoom ? lone.all : lone.alone) {
         ctx.beginPath();
@@ -313,6 +320,13 @@ export class RunsPlot {
     }
     ctx.restore();
   }
+}
+
+/** Draws only in the box from now on, and `beside` it to the left and right. */
+function clip(ctx: CanvasRenderingContext2D, box: uPlot.BBox, beside: number): void {
+  ctx.beginPath();
+  ctx.rect(box.left - beside, box.top, box.width + 2 * beside, box.height);
+  ctx.clip();
 }
 
 /** From values to pixels of the canvas; `null` for what has no place. */

@@ -7,7 +7,7 @@ import type { Comparison } from "$lib/rpc/bindings/Comparison";
 import { draw } from "$lib/testing";
 
 import ComparePage from "./ComparePage.svelte";
-import { sections } from "./sections";
+import { groupsOf, sections } from "./sections";
 import { PLAIN_CHARTS, readCompare, writeCompare, type CompareView } from "./view";
 
 const ids = ["a", "b", "c"].map((letter) => letter.repeat(32));
@@ -69,6 +69,8 @@ it("keeps a comparison in the address", () => {
       isLog: true,
       ignoresOutliers: true,
       zoom: { from: -0.5, to: 1e6 },
+      groupedBy: "model/lr",
+      band: "ci95",
       hidden: ids.slice(1),
     },
   };
@@ -84,7 +86,7 @@ it("takes from an address only what can be drawn", () => {
   expect(charts("smooth=ema:7").smoothing).toEqual({ kind: "ema", weight: 0.99 });
   expect(charts("smooth=mean:4.6").smoothing).toEqual({ kind: "mean", window: 5 });
   expect(charts("smooth=gaussian").smoothing).toEqual({ kind: "gaussian", sigma: 2 });
-  expect(charts("smooth=magic:1&x=sideways&from=2&to=1")).toEqual(PLAIN_CHARTS);
+  expect(charts("smooth=magic:1&x=sideways&from=2&to=1&band=wide")).toEqual(PLAIN_CHARTS);
 });
 
 it("finds rows by words in keys and in texts, and counts those that are the same", () => {
@@ -100,6 +102,17 @@ it("finds rows by words in keys and in texts, and counts those that are the same
   ]);
   expect(found("", true)[1]).toEqual(["Parameters", ["depth", "optimizer"], 0]);
   expect(found("SGD opt")).toEqual([["Parameters", ["optimizer"], 0]]);
+});
+
+it("knows the groups that the values of a parameter make", () => {
+  expect(groupsOf(ROWS, "optimizer")).toEqual([
+    { id: '["adam"]', name: "adam" },
+    { id: "[null]", name: "none" },
+    { id: '["sgd"]', name: "sgd" },
+  ]);
+  expect(groupsOf(ROWS, "depth")).toEqual([{ id: '["3"]', name: "3" }]);
+  // A metric of that name is no parameter.
+  expect(groupsOf(ROWS, "auc")).toEqual([]);
 });
 
 it("shows what differs, and by how much from the first run", async () => {

@@ -33,3 +33,17 @@ export function sections(rows: CompareRow[], search: string, isAll: boolean): Se
     return { name: NAMES[section], rows: shown, same: found.length - shown.length };
   });
 }
+
+/** What a legend lists. */
+export interface LegendEntry {
+  /** The run's id, or the values of the group. */
+  id: string;
+  name: string;
+}
+
+/** The groups that runs make by a parameter, in the order of their first runs. */
+export function groupsOf(rows: CompareRow[], param: string): LegendEntry[] {
+  const row = rows.find(({ section, key }) => section === "params" && key === param);
+  const values = new Set((row?.cells ?? []).map((cell) => (cell === null ? null : String(cell))));
+  return [...values].map((value) => ({ id: JSON.stringify([value]), name: value ?? "none" }));
+}

@@ -1,5 +1,6 @@
 /** What of a comparison lives in the address: it can be returned to and shared. */
 import type { RunsXKind, XRange } from "$lib/plot";
+import type { ChartBand } from "$lib/rpc/bindings/ChartBand";
 import type { ChartSmoothing } from "$lib/rpc/bindings/ChartSmoothing";
 
 export type CompareTab = "values" | "charts";
@@ -24,7 +25,11 @@ export interface ChartsView {
   ignoresOutliers: boolean;
   /** The stretch of x that is shown; `null` for the whole. */
   zoom: XRange | null;
-  /** Runs whose lines are not drawn. */
+  /** Runs with the same value of this parameter are one line; `null` for a line per run. */
+  groupedBy: string | null;
+  /** What the band around the line of a group holds. */
+  band: ChartBand;
+  /** Runs or groups whose lines are not drawn. */
   hidden: string[];
 }
 
@@ -35,8 +40,18 @@ export const PLAIN_CHARTS: ChartsView = {
   isLog: false,
   ignoresOutliers: false,
   zoom: null,
+  groupedBy: null,
+  band: "std",
   hidden: [],
 };
+
+export const BANDS: readonly (readonly [ChartBand, string])[] = [
+  ["none", "No band"],
+  ["min_max", "Smallest to largest"],
+  ["std", "± standard deviation"],
+  ["se", "± standard error"],
+  ["ci95", "95 % interval"],
+];
 
 export function readCompare(params: URLSearchParams): CompareView {
   const x = params.get("x");
@@ -52,6 +67,8 @@ export function readCompare(params: URLSearchParams): CompareView {
       isLog: params.has("log"),
       ignoresOutliers: params.has("no-outliers"),
       zoom: readZoom(params.get("from"), params.get("to")),
+      groupedBy: params.get("by"),
+      band: BANDS.find(([band]) => band === params.get("band"))?.[0] ?? PLAIN_CHARTS.band,
       hidden: idsOf(params, "hide"),
     },
   };
@@ -74,6 +91,8 @@ export function writeCompare({ runIds, tab, search, isAll, charts }: CompareView
     params.set("from", String(charts.zoom.from));
     params.set("to", String(charts.zoom.to));
   }
+  if (charts.groupedBy !== null) params.set("by", charts.groupedBy);
+  if (charts.band !== PLAIN_CHARTS.band) params.set("band", charts.band);
   for (const id of charts.hidden) params.append("hide", id);
   const text = params.toString();
   return text === "" ? "/compare" : `/compare?${text}`;
