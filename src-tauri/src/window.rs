@@ -13,7 +13,7 @@ use cairn_app::{
     dto::{LiveEvent, Settings, Theme},
 };
 use tauri::{
-    Runtime, Url, WebviewWindow, WebviewWindowBuilder,
+    DragDropEvent, Runtime, Url, WebviewWindow, WebviewWindowBuilder, WindowEvent,
     plugin::TauriPlugin,
     webview::{Color, NewWindowResponse, PageLoadEvent},
 };
@@ -83,6 +83,7 @@ pub fn open(
         builder = builder.initialization_script(bench::SCRIPT);
     }
     let window = builder.build()?;
+    take_drops(&window, session.clone());
     if theme == Theme::System && window.theme().is_ok_and(|theme| theme == tauri::Theme::Dark) {
         window.set_background_color(Some(DARK_GROUND))?;
     }
@@ -91,6 +92,24 @@ pub fn open(
     session.set_window(window.clone());
     tauri::async_runtime::spawn(follow_theme(window, session.clone(), theme));
     Ok(())
+}
+
+/// Hands what is dragged over the window and dropped on it to the application: paths never pass
+/// through the page.
+fn take_drops(window: &WebviewWindow, session: Arc<Session>) {
+    window.on_window_event(move |event| {
+        let WindowEvent::DragDrop(event) = event else { return };
+        let (session, event) = (session.clone(), event.clone());
+        tauri::async_runtime::spawn(async move {
+            let app = session.app().await;
+            match event {
+                DragDropEvent::Enter { paths, .. } => app.dragged(Some(&paths)),
+                DragDropEvent::Drop { paths, .. } => app.dropped(paths).await,
+                DragDropEvent::Leave => app.dragged(None),
+                _ => {}
+            }
+        });
+    });
 }
 
 /// Makes a folder that only this user can enter; WebKit would make it for everyone.

@@ -13,6 +13,7 @@ const { default: live } = await import("./live.mjs");
 const { default: stores } = await import("./stores.mjs");
 const { default: guarded } = await import("./guarded.mjs");
 const { default: place } = await import("./place.mjs");
+const { default: drops } = await import("./drops.mjs");
 const { default: projects } = await import("./projects.mjs");
 
-process.exitCode = await runAll([...live, ...stores, ...guarded, ...place, ...projects]);
+process.exitCode = await runAll([...live, ...stores, ...guarded, ...place, ...drops, ...projects]);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use ts_rs::TS;
 
 /// A refused or failed command, in words for the person at the window.
-#[derive(Debug, Clone, Serialize, TS)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
 #[ts(export)]
 pub struct CommandError {
     /// What kind of failure, for screens that treat some kinds in their own way.
@@ -817,10 +817,37 @@ pub enum LiveEvent {
     },
     /// Projects were added, run, changed on disk or forgotten.
     Projects,
+    /// Files are dragged over the window, or left it.
+    Drag {
+        /// What a drop would do, or why nothing; `None` once they left.
+        verb: Option<String>,
+    },
+    /// Files were dropped on the window.
+    Dropped {
+        /// What came of it.
+        outcome: DropOutcome,
+    },
     /// Settings changed.
     Settings {
         /// All of them.
         settings: Settings,
+    },
+}
+
+/// What came of a drop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, TS)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+#[ts(export)]
+pub enum DropOutcome {
+    /// A project was added, or was there already.
+    Project {
+        /// Its address.
+        uri: String,
+    },
+    /// Nothing was done.
+    Refused {
+        /// Why.
+        error: CommandError,
     },
 }
 

@@ -11,6 +11,7 @@ mod backups;
 pub mod charts;
 pub mod commands;
 mod compare;
+mod drops;
 pub mod dto;
 mod edits;
 pub mod environments;

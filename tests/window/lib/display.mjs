@@ -1,6 +1,8 @@
 /** A display without a screen, with a window manager, and hands on its keyboard. */
-import { mkdirSync } from "node:fs";
+import { mkdirSync, mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
+import { pathToFileURL } from "node:url";
 
 import { end, read, start } from "./processes.mjs";
 import { sleep, until } from "./tests.mjs";
@@ -49,6 +51,38 @@ export class Display {
 
   xdotool(...args) {
     return read("xdotool", args, { DISPLAY: this.name }).trim();
+  }
+
+  /**
+   * Drags files from a window of another program over the one with this id. `drop` lets them go
+   * there; until then they are held.
+   */
+  async drag(files, id) {
+    const title = "files to drag";
+    const program = compileDrag();
+    const addresses = files.map((file) => pathToFileURL(file).href);
+    const source = start(program, [title, ...addresses], { env: this.env });
+    const from = this.sizeOf(await this.windowTitled(title));
+    const to = this.sizeOf(id);
+    const move = (x, y) => this.xdotool("mousemove", String(Math.round(x)), String(Math.round(y)));
+    const [x, y] = [from.x + from.width / 2, from.y + from.height / 2];
+    const [endX, endY] = [to.x + to.width / 2, to.y + to.height / 2];
+    move(x, y);
+    await sleep(200);
+    this.xdotool("mousedown", "1");
+    for (let step = 1; step <= 12; step += 1) {
+      await sleep(60);
+      move(x + ((endX - x) * step) / 12, y + ((endY - y) * step) / 12);
+    }
+    return {
+      drop: () => this.xdotool("mouseup", "1"),
+      leave: async () => {
+        move(x, y);
+        await sleep(300);
+        this.xdotool("mouseup", "1");
+      },
+      close: () => end(source),
+    };
   }
 
   /** The id of the visible window with exactly this title. */
@@ -121,4 +155,18 @@ export class Display {
     const file = path.join(folder, name.replaceAll(/[^a-z0-9]+/gi, "-") + kind);
     read("import", ["-display", this.name, "-window", id, file]);
   }
+}
+
+let dragProgram;
+
+/** The program that files are dragged out of, made once. */
+function compileDrag() {
+  if (dragProgram === undefined) {
+    const folder = mkdtempSync(path.join(tmpdir(), "cairn-window-"));
+    const flags = read("pkg-config", ["--cflags", "--libs", "gtk+-3.0"]).trim().split(/\s+/);
+    const built = path.join(folder, "drag");
+    read("cc", ["-o", built, path.join(import.meta.dirname, "drag.c"), ...flags]);
+    dragProgram = built;
+  }
+  return dragProgram;
 }
