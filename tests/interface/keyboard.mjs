@@ -103,6 +103,7 @@ test("the command place offers what the page can do, and the list of keys names 
   await page.keyboard.type("show artifacts");
   await page.keyboard.press("Enter");
   await until("the files", () => new URL(page.url()).searchParams.get("tab") === "artifacts");
+  await commands.waitFor({ state: "detached" });
   await page.keyboard.press("Control+k");
   await page.keyboard.type("models");
   await page.keyboard.press("Enter");

@@ -16,6 +16,8 @@ export interface Action {
   group: string;
   /** As `matchesShortcut` reads it. */
   shortcut?: string;
+  /** Read when its keys are pressed: whether they are something else's then, as a field's Ctrl+Z. */
+  leavesKeys?: () => boolean;
   /** Read each time; an action without it is always possible. */
   isEnabled?: () => boolean;
   run: () => unknown;
@@ -58,7 +60,7 @@ export class Actions {
     const action = this.all.findLast(
       ({ shortcut }) => shortcut !== undefined && matchesShortcut(shortcut, event),
     );
-    if (action === undefined || !isEnabled(action)) return;
+    if (action === undefined || !isEnabled(action) || action.leavesKeys?.()) return;
     event.preventDefault();
     action.run();
   }

@@ -118,3 +118,20 @@ describe("groups", () => {
     expect(names(["Run", "Store", "Window", "Go to"])).toEqual(expected);
   });
 });
+
+it("leaves keys to what has them of its own, and stays possible", () => {
+  const actions = new Actions();
+  const run = vi.fn();
+  let isTaken = true;
+  actions.add({ id: "a", name: "A", group: "G", shortcut: "a", leavesKeys: () => isTaken, run });
+  const press = () => {
+    const event = new KeyboardEvent("keydown", { key: "a", cancelable: true });
+    actions.onkeydown(event);
+    return event.defaultPrevented;
+  };
+  expect(press()).toBe(false);
+  expect(actions.enabled).toHaveLength(1);
+  isTaken = false;
+  expect(press()).toBe(true);
+  expect(run).toHaveBeenCalledOnce();
+});
