@@ -236,6 +236,11 @@ impl Worker {
                         let error = error.at(&self.dir);
                         self.stop_if_damaged(&error);
                         fail(error.clone());
+                        // Nothing of this transaction goes to a damaged file, and no further request.
+                        if matches!(error, StoreError::Corrupt(_)) {
+                            let _ = self.connection.execute_batch("ROLLBACK");
+                            return fail_all(done, &error);
+                        }
                         // A full disk or an I/O error ends the whole transaction.
                         if self.connection.is_autocommit() {
                             return fail_all(done, &error);

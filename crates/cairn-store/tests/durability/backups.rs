@@ -308,7 +308,8 @@ fn damage_met_while_writing_stops_all_further_writing() {
     assert!(matches!(refused, StoreError::Corrupt(_)), "{refused}");
     let refused = tag(&store, "again").unwrap_err();
     assert!(
-        matches!(&refused, StoreError::ReadOnly { reason, .. } if reason.contains("Restore a backup"))
+        matches!(&refused, StoreError::ReadOnly { reason, .. } if reason.contains("Restore a backup")),
+        "{refused}"
     );
     assert!(store.read_only().unwrap().contains("damaged"));
 }
