@@ -248,7 +248,7 @@ test("a broken filter marks its place, keeps the rows, and works again once it i
   assert.equal(await table.filter.getAttribute("aria-invalid"), null);
 });
 
-test("columns that are chosen stay chosen after a reload", async (world) => {
+test("columns that are chosen stay chosen after a reload and at the next visit", async (world) => {
   const server = await world.serve();
   await logThree(world.client(server));
   const { page } = await world.open(server);
@@ -263,6 +263,11 @@ test("columns that are chosen stay chosen after a reload", async (world) => {
     async () => (await table.header("optimizer").count()) === 0,
   );
   await page.reload();
+  await table.header("User").waitFor();
+  assert.equal(await table.header("optimizer").count(), 0);
+  await page.getByRole("link", { name: "Models", exact: true }).click();
+  await page.getByRole("heading", { name: "Models", level: 1 }).waitFor();
+  await page.getByRole("link", { name: /^Default/ }).click();
   await table.header("User").waitFor();
   assert.equal(await table.header("optimizer").count(), 0);
 });

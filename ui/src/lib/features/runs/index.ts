@@ -1,4 +1,4 @@
 /** The run table. */
 export type { TablePlace } from "./cursor";
 export { default as RunTable } from "./RunTable.svelte";
-export { readView, writeView, type RunsView } from "./view";
+export { readView, withKeptColumns, writeView, type RunsView } from "./view";

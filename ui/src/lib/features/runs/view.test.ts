@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { allColumns, shownColumns } from "./columns";
 import { moveCursor } from "./cursor";
 import { cutAtPlace } from "./filter-place";
-import { nextOrder, readView, withColumn, writeView, type RunsView } from "./view";
+import { nextOrder, readView, withColumn, withKeptColumns, writeView, type RunsView } from "./view";
 
 const NONE: RunsView = { filter: "", order: [], shown: [], hidden: [], isTrash: false };
 const keys = { metrics: ["auc", "system/cpu"], params: ["lr, first"], tags: ["team"] };
@@ -37,6 +37,27 @@ describe("the view in the address", () => {
   it.each(["nonsense", "metric:", "-", ""])("ignores the order %s", (order) => {
     expect(readView(new URLSearchParams({ order })).order).toEqual([]);
   });
+});
+
+describe("the columns of the last visit", () => {
+  const kept = { shown: ["tag:team"], hidden: ["source"] };
+
+  it("are taken where the address names none", () => {
+    expect(withKeptColumns({ ...NONE, filter: "a" }, kept)).toEqual({
+      ...NONE,
+      ...kept,
+      filter: "a",
+    });
+    const named = { ...NONE, hidden: ["user"] };
+    expect(withKeptColumns(named, kept)).toEqual(named);
+  });
+
+  it.each([null, undefined, 3, [], { shown: "a" }, { hidden: [1, null] }])(
+    "may be %j",
+    (broken) => {
+      expect(withKeptColumns(NONE, broken)).toEqual(NONE);
+    },
+  );
 });
 
 describe("columns", () => {

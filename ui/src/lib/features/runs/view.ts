@@ -50,6 +50,17 @@ export function writeView(view: RunsView): string {
   return text === "" ? "" : `?${text}`;
 }
 
+/** The view with the columns of the last visit, unless the address itself says which. */
+export function withKeptColumns(view: RunsView, kept: unknown): RunsView {
+  if (view.shown.length + view.hidden.length > 0) return view;
+  const list = (name: string) => {
+    const value: unknown =
+      typeof kept === "object" && kept !== null ? (kept as Record<string, unknown>)[name] : [];
+    return Array.isArray(value) ? value.filter((id) => typeof id === "string") : [];
+  };
+  return { ...view, shown: list("shown"), hidden: list("hidden") };
+}
+
 /**
  * The order after a click on a header: first the useful direction, then the other, then none. With
  * `isAlso` the other keys stay, and a column that is new among them decides last.
