@@ -135,8 +135,7 @@ impl Center {
             return f64::NAN;
         }
         match self {
-            // Each divided first: the sum may overflow.
-            Self::Mean => values.iter().map(|value| value / count as f64).sum(),
+            Self::Mean => mean(values.iter().copied(), count, range(values)),
             Self::Median => {
                 let (below, upper, _) = values.select_nth_unstable_by(count / 2, f64::total_cmp);
                 if count % 2 == 1 {
@@ -149,10 +148,23 @@ impl Center {
     }
 }
 
+/// The mean of so many values within a range. Each is divided first, since their sum may overflow; what
+/// rounding adds to the largest doubles is taken off again.
+fn mean(values: impl Iterator<Item = f64>, count: usize, (low, high): (f64, f64)) -> f64 {
+    values.map(|value| value / count as f64).sum::<f64>().clamp(low, high)
+}
+
+/// The smallest and the largest of at least one value, none of them NaN.
+fn range(values: &[f64]) -> (f64, f64) {
+    values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(*value), high.max(*value))
+    })
+}
+
 /// The sample standard deviation of at least two values.
 fn deviation(values: &[f64]) -> f64 {
+    let mean = mean(values.iter().copied(), values.len(), range(values));
     let count = values.len() as f64;
-    let mean: f64 = values.iter().map(|value| value / count).sum();
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
     (squares / (count - 1.0)).sqrt()
 }
@@ -175,11 +187,12 @@ impl Draws {
             self.chosen = choose(values.len());
         }
         let Self { chosen, drawn, centers, .. } = self;
+        let range = range(values);
         centers.clear();
         for draw in chosen.chunks_exact(values.len()) {
             let again = draw.iter().map(|at| values[*at as usize]);
             centers.push(match center {
-                Center::Mean => again.map(|value| value / values.len() as f64).sum(),
+                Center::Mean => mean(again, values.len(), range),
                 Center::Median => {
                     drawn.clear();
                     drawn.extend(again);
@@ -313,14 +326,13 @@ fn in_columns(line: Line<'_>, window: Window, middles: &[f64]) -> Aligned {
             start += 1;
         }
         if count > 0 {
-            let count = f64::from(count);
-            let mean = sum / count;
-            run.y[column] = if mean.is_finite() {
-                mean
+            let middle = sum / f64::from(count);
+            run.y[column] = if middle.is_finite() {
+                middle
             } else {
                 // The sum was too large for a double; the mean is not.
-                let finite = line.y[first..start].iter().filter(|value| value.is_finite());
-                finite.map(|value| value / count).sum()
+                let finite = line.y[first..start].iter().copied().filter(|value| value.is_finite());
+                mean(finite, count as usize, (run.low[column], run.high[column]))
             };
         }
     }
@@ -472,6 +484,15 @@ mod tests {
                 })
                 .unzip()
         })
+    }
+
+    #[test]
+    fn means_of_the_largest_doubles_are_doubles() {
+        for count in 1..40 {
+            let mut values = vec![f64::MAX; count];
+            assert!(Center::Mean.of(&mut values).total_cmp(&f64::MAX).is_eq(), "{count}");
+            assert!(Center::Median.of(&mut values).total_cmp(&f64::MAX).is_eq(), "{count}");
+        }
     }
 
     proptest! {
